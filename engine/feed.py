@@ -1,0 +1,20 @@
+"""What the loop reads from: anything with ``read`` that hands over rows in order."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.tape import Tape
+
+
+class Feed(Protocol):
+    """Rows, some at a time. ``TapeFeed`` gives a file's, a socket feed whatever has arrived."""
+
+    tape: Tape  # instruments, sessions, corporate actions and panels of what it will hand over (rows may be empty)
+
+    def read(self, *, until: int) -> NDArray[np.void] | None:
+        """The next ROW[n], n > 0, or None at the end. ``until`` is the next timer: a live feed that has nothing hands over a CLOCK row then."""
+        ...
