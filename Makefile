@@ -1,0 +1,59 @@
+# `make demo` or `make test` alone is enough: what they need is installed first, into .venv, once.
+# Another interpreter: make clean && make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test test-slow lint bench wheel wheel-test clean
+
+demo: $(VENV)/.installed
+	$(BIN)/tickwright demo
+
+test: $(VENV)/.testing
+	$(BIN)/python -m pytest -q -n auto -m "not slow"
+
+test-slow: $(VENV)/.testing
+	$(BIN)/python -m pytest -q -n auto -m slow
+
+lint: $(VENV)/.linting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+bench: $(VENV)/.installed
+	$(BIN)/tickwright bench
+
+wheel: $(VENV)/.installed
+	rm -rf dist
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+
+# The tests once more, against the wheel as a user installs it, in a folder that holds no source.
+wheel-test: wheel
+	rm -rf build/wheel-test
+	mkdir -p build/wheel-test
+	$(PYTHON) -m venv build/wheel-test/venv
+	build/wheel-test/venv/bin/python -m pip --disable-pip-version-check install --quiet \
+		--constraint constraints.txt "$$(ls dist/*.whl)[report,testing]"
+	away=$$(mktemp -d) && trap 'rm -rf "$$away"' EXIT && cp -r tests README.md docs pyproject.toml "$$away" && \
+		venv=$$PWD/build/wheel-test/venv && cd "$$away" && \
+		TICKWRIGHT_DATA=$${TICKWRIGHT_DATA:-$(abspath ../shared/data)} "$$venv/bin/pytest" -q -n auto -m "not slow"
+
+clean:
+	rm -rf $(VENV) build dist runs .pytest_cache .hypothesis .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable ".[report]"
+	@touch $@
+
+$(VENV)/.testing: $(VENV)/.installed
+	$(PIP) --editable ".[report,testing]"
+	@touch $@
+
+$(VENV)/.linting: $(VENV)/.testing
+	$(PIP) ruff "pyright[nodejs]"
+	@touch $@
