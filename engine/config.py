@@ -1,0 +1,426 @@
+"""A run as a file: TOML in, frozen structs out, objects from names in one place.
+
+1. ``load`` reads a config, applies ``--set`` and refuses what it does not know, saying what was probably meant.
+2. ``build`` makes the feed and the strategies that it names, and nothing else in the engine looks up a name.
+3. ``dump`` writes the config as it was resolved, every default spelled out, so that the run can be repeated.
+
+In a config money is in units of currency ("cash = { USD = 10_000_000 }", "taker_per_unit = 0.003"); from here on it
+is an integer of micro-units. A date and time means UTC unless it says otherwise, and becomes ns since 1970. What names
+a file (a strategy's .py, tapes, parameters ending in path, file or folder) is relative to the config's folder.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import inspect
+import json
+import os
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from engine.broker.models import LIVE, Account, BrokerConfig, RiskConfig
+from engine.errors import ConfigError
+from engine.feed import Feed
+from engine.instruments import MICRO
+from engine.names import import_class
+from engine.shipped import shipped_tapes
+from engine.spelling import did_you_mean, explain
+from engine.strategy import Strategy
+from engine.tape import Tape
+
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+FEES = ("maker_per_unit", "taker_per_unit")
+LIMITS = ("max_notional", "max_gross", "max_net", "daily_loss", "drawdown")
+LIVE_MUST_SAY = ("max_size", "max_notional", "max_position", "max_gross", "max_net", "daily_loss", "drawdown")
+LARGEST_FEE = 1_000  # currency per unit of size: more is surely micro-units typed by mistake
+
+
+class Risk(RiskConfig, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The limits, and the ``preset`` that gave those the config does not name."""
+
+    preset: Literal["replay", "live"] = "replay"
+
+
+class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is written beside the journal and the results."""
+
+    html: bool = True  # a self-contained page, where the extra `report` is installed
+
+
+class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One strategy with its own account."""
+
+    strategy: str  # "strategies.twap:Twap" or "path/to/mine.py:Mine"
+    params: dict[str, Any] = {}
+    account: Account = msgspec.field(default_factory=Account)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Everything that decides a run. The same config on the same tape gives the same fingerprint."""
+
+    name: str
+    seed: int = 0
+    feed: str = "feeds.replay:TapeFeed"
+    feed_params: dict[str, Any] = {}
+    strategies: list[StrategyConfig]
+    broker: BrokerConfig = BrokerConfig()
+    risk: Risk = Risk()
+    report: Report = Report()
+
+
+class Setup(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``build`` made: ready to run once."""
+
+    config: Config  # with every parameter of the strategies spelled out
+    feed: Feed
+    strategies: list[Strategy]
+
+    @property
+    def accounts(self) -> list[Account]:
+        """One for each strategy, in the same order."""
+        return [entry.account for entry in self.config.strategies]
+
+
+def load(path: str | os.PathLike[str], *, sets: Sequence[str] = (), seed: int | None = None) -> Config:
+    """Read a config file.
+
+    Parameters
+    ----------
+    path : path
+        A TOML file; ``name`` defaults to the file's.
+    sets : sequence of "dotted.key=value"
+        Laid over the file; a value is read as TOML where it is TOML, otherwise as text.
+    seed : int, optional
+        Instead of the file's.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not TOML, or has a key or value that does not fit.
+    """
+    file = Path(path)
+    try:
+        data = tomllib.loads(file.read_text(encoding="utf-8"), parse_float=Decimal)
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be read ({error.strerror}); see `tickwright configs` for those that ship"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not TOML: {error}") from None
+    data.setdefault("name", file.stem)
+    return parse(data, folder=file.parent, where=str(file), sets=sets, seed=seed)
+
+
+def parse(
+    data: Mapping[str, Any],
+    *,
+    folder: Path | str = ".",
+    where: str = "config",
+    sets: Sequence[str] = (),
+    seed: int | None = None,
+) -> Config:
+    """The config that ``data``, a file's content as a dictionary, describes; ``where`` is named in errors."""
+    data = copy.deepcopy(dict(data))
+    data.setdefault("name", "run")
+    for setting in sets:
+        _apply(setting, data)
+    if seed is not None:
+        data["seed"] = seed
+    try:
+        _gather_strategies(data)
+        preset = _table(data, "risk").get("preset", "replay")
+        _map_money(data, _to_micro)
+        if preset == "live":
+            data["risk"] = {**_beyond_defaults(LIVE), **_live_limits(_table(data, "risk"))}
+        config = msgspec.convert(_plain(data), Config)
+        _check(config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{where}: {_as_typed(explain(error, Config), data)}") from None
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {_as_typed(str(error), data)}") from None
+    return _resolve_paths(config, Path(folder).resolve(), where)
+
+
+def build(config: Config, *, feed_overrides: Mapping[str, Any] | None = None) -> Setup:
+    """Make the feed and the strategies that a config names.
+
+    Parameters
+    ----------
+    config : Config
+    feed_overrides : mapping, optional
+        Laid over ``feed_params`` (``start``, ``end``, ``chunks``) without becoming part of the config.
+
+    Raises
+    ------
+    ConfigError, TapeError
+        If a name, a parameter or a tape is wrong.
+    """
+    strategies, entries = [], []
+    for n, entry in enumerate(config.strategies):
+        at = f"$.strategies[{n}]" if len(config.strategies) > 1 else "$"
+        cls = import_class(entry.strategy, Strategy, f"{config.name}: {at}.strategy")
+        try:
+            params = msgspec.convert(entry.params, cls.Params, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{config.name}: {explain(error, cls.Params, f'{at}.params')}") from None
+        strategies.append(cls(params))
+        entries.append(msgspec.structs.replace(entry, params=msgspec.to_builtins(params, enc_hook=str)))
+    return Setup(
+        config=msgspec.structs.replace(config, strategies=entries),
+        feed=_make_feed(config, {**config.feed_params, **(feed_overrides or {})}),
+        strategies=strategies,
+    )
+
+
+def dump(config: Config) -> str:
+    """The config as TOML that ``load`` reads back equal, every default spelled out."""
+    data = msgspec.to_builtins(config)
+    _map_money(data, lambda amount, _: _tidy(Decimal(amount) / MICRO))
+    return "".join(_toml_table(data, ()))
+
+
+def ns_utc(moment: str | datetime.date | datetime.datetime) -> int:
+    """ns since 1970 of an ISO 8601 date or time, UTC unless it names an offset; exact to the microsecond."""
+    if isinstance(moment, str):
+        try:
+            moment = datetime.datetime.fromisoformat(moment)
+        except ValueError:
+            raise ConfigError(
+                f"'{moment}' is not a date or time; write it like 2026-01-05 or 2026-01-05T14:30"
+            ) from None
+    if not isinstance(moment, datetime.datetime):
+        moment = datetime.datetime(moment.year, moment.month, moment.day)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return (moment - EPOCH) // datetime.timedelta(microseconds=1) * 1_000
+
+
+# Reading
+
+
+def _as_typed(message: str, data: Mapping[str, Any]) -> str:
+    """Paths as the user wrote them, where one strategy stands at the top of the file."""
+    return message if len(data.get("strategies") or ()) > 1 else message.replace("$.strategies[0].", "$.")
+
+
+def _apply(setting: str, data: dict[str, Any]) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {setting}: write key=value, like --set broker.queue.model=fifo")
+    try:
+        value = tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *parents, last = key.strip().split(".")
+    at: Any = data
+    for step in parents:
+        at = (
+            at[int(step)]
+            if isinstance(at, list) and step.isdigit() and int(step) < len(at)
+            else _child(at, step, setting)
+        )
+    if not isinstance(at, dict):
+        raise ConfigError(f"--set {setting}: {'.'.join(parents)} is not a table")
+    at[last] = value
+
+
+def _child(at: Any, step: str, setting: str) -> Any:
+    if isinstance(at, list) and step.isdigit() and int(step) < len(at):
+        return at[int(step)]
+    if not isinstance(at, dict):
+        raise ConfigError(f"--set {setting}: there is no table '{step}' to set it in")
+    return at.setdefault(step, {})
+
+
+def _gather_strategies(data: dict[str, Any]) -> None:
+    """``strategy``, ``[params]`` and ``[account]`` at the top are short for one entry of ``[[strategies]]``."""
+    single = {key: data.pop(key) for key in ("strategy", "params", "account") if key in data}
+    if single and "strategies" in data:
+        raise ConfigError(f"{sorted(single)[-1]} beside [[strategies]]; move it into an entry of that list")
+    if single and "strategy" not in single:
+        raise ConfigError('no strategy; add strategy = "strategies.twap:Twap" or "path/to/mine.py:Mine"')
+    if single:
+        data["strategies"] = [single]
+    if not data.get("strategies"):
+        raise ConfigError('no strategy; add strategy = "strategies.twap:Twap" or "path/to/mine.py:Mine"')
+
+
+def _check(config: Config) -> None:
+    names = [entry.account.name for entry in config.strategies]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(
+                f"{names.count(name)} accounts are called '{name}'; give each strategy account = {{ name = ... }}"
+            )
+    if not config.name or any(letter in config.name for letter in "/\\\0") or config.name.startswith("."):
+        raise ConfigError(f"name '{config.name}' cannot name a folder; use letters, digits, - and _")
+    if not 0 <= config.seed < 2**63:
+        raise ConfigError(f"seed is {config.seed}, but must be in [0, 2^63)")
+    for name in FEES:
+        if abs(getattr(config.broker.fees, name)) > LARGEST_FEE * MICRO:
+            raise ConfigError(
+                f"$.broker.fees.{name} is more than {LARGEST_FEE} of currency for one unit; "
+                "money in a config is in currency, write 0.003 for 3 tenths of a cent"
+            )
+
+
+def _beyond_defaults(risk: RiskConfig) -> dict[str, Any]:
+    return {k: v for k, v in msgspec.to_builtins(risk).items() if v != getattr(RiskConfig(), k)}
+
+
+def _live_limits(risk: dict[str, Any]) -> dict[str, Any]:
+    missing = [name for name in LIVE_MUST_SAY if not risk.get(name)]
+    if missing:
+        raise ConfigError(f"$.risk: preset live needs {', '.join(missing)}; write a limit > 0 for each")
+    return risk
+
+
+def _table(data: Any, *keys: str) -> dict[str, Any]:
+    for key in keys:
+        data = data.get(key, {}) if isinstance(data, dict) else {}
+    return data if isinstance(data, dict) else {}
+
+
+def _map_money(data: dict[str, Any], convert: Callable[[Any, str], Any]) -> None:
+    """Change every amount of money in place; what is not a number is left for the schema to refuse."""
+    tables = [(_table(data, "broker", "fees"), FEES, "$.broker.fees"), (_table(data, "risk"), LIMITS, "$.risk")]
+    entries = data.get("strategies")
+    for n, entry in enumerate(entries if isinstance(entries, list) else []):
+        cash = _table(entry, "account", "cash")
+        tables.append((cash, tuple(cash), f"$.strategies[{n}].account.cash"))
+    for table, keys, path in tables:
+        for key in keys:
+            if isinstance(table.get(key), (int, float, Decimal)) and not isinstance(table[key], bool):
+                table[key] = convert(table[key], f"{path}.{key}")
+
+
+def _to_micro(amount: int | float | Decimal, path: str) -> int:
+    micro = Decimal(str(amount)) * MICRO
+    if not micro.is_finite() or micro != int(micro):
+        raise ConfigError(f"{path} is {amount}, but money is a whole number of millionths")
+    return int(micro)
+
+
+def _tidy(amount: Decimal) -> int | float:
+    return int(amount) if amount == int(amount) else float(amount)
+
+
+def _plain(value: Any) -> Any:
+    """Decimals to floats, dates and times to ns."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Decimal):
+        return float(value)
+    return ns_utc(value) if isinstance(value, datetime.date) else value
+
+
+# Names and paths
+
+
+def _resolve_paths(config: Config, folder: Path, where: str) -> Config:
+    """Paths of strategies, tapes and files as absolute ones; tapes that ship keep their short name."""
+    entries = []
+    for entry in config.strategies:
+        file, colon, name = entry.strategy.rpartition(":")
+        if colon and file.endswith(".py"):
+            entry = msgspec.structs.replace(entry, strategy=f"{folder / Path(file).expanduser()}:{name}")
+        _absolute(entry.params, folder)
+        entries.append(entry)
+    params = dict(config.feed_params)
+    if "tapes" in params:
+        tapes = params["tapes"] if isinstance(params["tapes"], list) else [params["tapes"]]
+        params["tapes"] = [_tape_name(tape, folder, where) for tape in tapes]
+    _absolute(params, folder)
+    return msgspec.structs.replace(config, strategies=entries, feed_params=params)
+
+
+def _absolute(params: dict[str, Any], folder: Path) -> None:
+    for key, value in params.items():
+        if key.endswith(("path", "file", "folder")) and isinstance(value, str) and value:
+            params[key] = str(folder / Path(value).expanduser())
+
+
+def _tape_name(tape: Any, folder: Path, where: str) -> str:
+    if not isinstance(tape, str):
+        raise ConfigError(f"{where}: $.feed_params.tapes: {tape!r} is not the path or name of a tape")
+    path = folder / Path(tape).expanduser()
+    if path.exists():
+        return str(path)
+    if tape in shipped_tapes():
+        return tape
+    raise ConfigError(f"{where}: $.feed_params.tapes: no tape at {path}{did_you_mean(tape, shipped_tapes())}")
+
+
+def _make_feed(config: Config, params: dict[str, Any]) -> Feed:
+    where = f"{config.name}: $.feed_params"
+    cls = import_class(config.feed, object, f"{config.name}: $.feed")
+    shipped = shipped_tapes()
+    tapes = [Tape.load(shipped.get(tape, tape)) for tape in params.pop("tapes", [])]
+    takes = inspect.signature(cls).parameters
+    if tapes and not any(p.kind is p.VAR_POSITIONAL for p in takes.values()):
+        raise ConfigError(f"{where}: {config.feed} takes no tapes")
+    named = [name for name, p in takes.items() if p.kind is not p.VAR_POSITIONAL]
+    for key in params:
+        if key not in named:
+            raise ConfigError(f"{where}: unknown field '{key}'{did_you_mean(key, named)}")
+    missing = [name for name in named if takes[name].default is inspect.Parameter.empty and name not in params]
+    if missing or (not tapes and any(p.kind is p.VAR_POSITIONAL for p in takes.values())):
+        raise ConfigError(f"{where}: {config.feed} needs {', '.join(missing) or 'tapes = [...]'}")
+    return cls(*tapes, **params)
+
+
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise ConfigError(f"{value!r} cannot become a {kind.__name__}")
+
+
+# Writing
+
+
+def _toml_table(data: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    scalars = {k: v for k, v in data.items() if not _is_table(v) and not _is_table_list(v) and v is not None}
+    lines = [f"{_key(k)} = {_toml_value(v)}\n" for k, v in scalars.items()]
+    for key, value in data.items():
+        name = ".".join(_key(step) for step in (*path, key))
+        if _is_table(value):
+            lines += [f"\n[{name}]\n", *_toml_table(value, (*path, key))]
+        elif _is_table_list(value):
+            for item in value:
+                lines += [f"\n[[{name}]]\n", *_toml_table(item, (*path, key))]
+    return lines
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_table_list(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(item, dict) for item in value)
+
+
+def _key(key: str) -> str:
+    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _text(key)
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if isinstance(value, str):
+        return _text(value)
+    return f"[{', '.join(_toml_value(item) for item in value)}]"
+
+
+def _text(text: str) -> str:
+    """A TOML basic string: JSON's, except that TOML wants DEL escaped and no surrogate pairs."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
