@@ -218,18 +218,31 @@ class Tape:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise TapeError(f"{folder / 'manifest.json'}: {error}; import the tape again") from None
         if manifest.version != TAPE_VERSION:
-            raise TapeError(f"{folder}: tape version {manifest.version}, this engine reads {TAPE_VERSION}; import it again")
+            raise TapeError(
+                f"{folder}: tape version {manifest.version}, this engine reads {TAPE_VERSION}; import it again"
+            )
         rows = _open_array(folder / "rows.npy")
         if rows.dtype != ROW or rows.ndim != 1:
             raise TapeError(f"{folder / 'rows.npy'}: holds {rows.dtype}, not 64-byte rows; import the tape again")
         if len(rows) != manifest.rows:
             raise TapeError(f"{folder}: {len(rows)} rows, but the manifest says {manifest.rows}; import the tape again")
+        if len(rows) and (rows["ts_event"][0], rows["ts_event"][-1]) != (manifest.ts_first, manifest.ts_last):
+            raise TapeError(f"{folder}: rows begin or end at other times than the manifest says; import the tape again")
         panels = {file.stem: _open_array(file) for file in sorted((folder / "panels").glob("*.npy"))}
         return cls(rows, manifest, panels, folder)
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-        """Write the tape as a folder, whole or not at all (a temporary folder, then a rename)."""
+        """Write the tape as a folder, whole or not at all (a temporary folder, then a rename).
+
+        Raises
+        ------
+        TapeError
+            If the folder exists already, or the rows break a rule of ``engine.verdict.check``: what is sealed is in order.
+        """
+        from engine.verdict import check  # there, because it needs this module
+
         folder = Path(path)
+        check(self)
         if folder.exists() and not overwrite:
             raise TapeError(f"{folder} exists; name another folder or allow overwriting")
         self.manifest.rows = len(self.rows)

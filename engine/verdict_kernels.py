@@ -1,0 +1,130 @@
+"""What the data rules need row after row: the touch, the recent prices, the orders that are there."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from engine.levels import add_to_level, set_level
+from engine.tape import Flag, Kind
+
+QUOTE, DEPTH, ADD, REDUCE, DELETE = (int(kind) for kind in (Kind.QUOTE, Kind.DEPTH, Kind.ADD, Kind.REDUCE, Kind.DELETE))
+EXECUTE, REVEAL, TRADE, CLEAR = (int(kind) for kind in (Kind.EXECUTE, Kind.REVEAL, Kind.TRADE, Kind.CLEAR))
+LAST, HIDDEN, AUCTION = int(Flag.LAST), int(Flag.HIDDEN), int(Flag.AUCTION)
+CROSSED, LOCKED, OUTSIDE = int(Flag.CROSSED), int(Flag.LOCKED), int(Flag.OUTSIDE)
+
+
+@njit(cache=True)
+def book_kernel(kind, side, price, size, price2, size2, flags, marks, middle, bid_keys, bid_sizes, ask_keys, ask_sizes):
+    """Keep one instrument's book; write CROSSED, LOCKED and OUTSIDE into ``marks``, bid + ask into ``middle`` (0 without both).
+
+    A quote is judged by itself, a book after the last row of a group that changed it.
+    """
+    bids = asks = 0
+    changed = False
+    for i in range(kind.size):
+        k = kind[i]
+        if k == QUOTE:
+            bids = set_level(bid_keys, bid_sizes, 0, price[i], size[i])
+            asks = set_level(ask_keys, ask_sizes, 0, -price2[i], size2[i])
+            changed = True
+        elif k == CLEAR:
+            bids = asks = 0
+        elif k == TRADE or (k == EXECUTE and flags[i] & HIDDEN):
+            if bids > 0 and asks > 0 and not flags[i] & AUCTION:
+                bid, ask = bid_keys[bids - 1], -ask_keys[asks - 1]
+                if bid <= ask and (price[i] < bid or price[i] > ask):
+                    marks[i] |= OUTSIDE
+        elif DEPTH <= k <= REVEAL:
+            change = size[i] if k == ADD else -size[i]
+            if side[i] > 0:
+                if k in (DEPTH, REVEAL):
+                    bids = set_level(bid_keys, bid_sizes, bids, price[i], size[i])
+                else:
+                    bids = add_to_level(bid_keys, bid_sizes, bids, price[i], change)
+            else:
+                if k in (DEPTH, REVEAL):
+                    asks = set_level(ask_keys, ask_sizes, asks, -price[i], size[i])
+                else:
+                    asks = add_to_level(ask_keys, ask_sizes, asks, -price[i], change)
+            changed = True
+        if changed and (flags[i] & LAST or k == QUOTE):
+            changed = False
+            if bids > 0 and asks > 0:
+                bid, ask = bid_keys[bids - 1], -ask_keys[asks - 1]
+                middle[i] = bid + ask
+                if bid > ask:
+                    marks[i] |= CROSSED
+                elif bid == ask:
+                    marks[i] |= LOCKED
+
+
+@njit(cache=True)
+def jump_kernel(prices, tick, window, least, factor, floor, out):
+    """Mark prices beyond ``factor`` usual distances from the median of the ``window`` before: ``engine.verdict.jumps``."""
+    ordered = np.empty(window + 1, np.int64)  # the window, sorted
+    n = 0
+    for i in range(prices.size):
+        p = prices[i]
+        if n >= least:
+            median = ordered[n // 2]
+            distance = abs(p - median)
+            usual = max(tick, abs(median) // floor)
+            # the exact median distance is only worth its cost where the floor does not already excuse the price
+            if distance > factor * usual:
+                usual = max(usual, np.sort(np.abs(ordered[:n] - median))[n // 2])
+                out[i] = distance > factor * usual
+        if n == window:
+            j = np.searchsorted(ordered[:n], prices[i - window])
+            for m in range(j, n - 1):
+                ordered[m] = ordered[m + 1]
+            n -= 1
+        j = np.searchsorted(ordered[:n], p)
+        for m in range(n, j, -1):
+            ordered[m] = ordered[m - 1]
+        ordered[j] = p
+        n += 1
+
+
+@njit(cache=True)
+def desync_kernel(kind, hidden, order, size, left, out):
+    """Mark changes of orders that are not in a whole book; ``left`` is the size of each order, 0 to begin with."""
+    for i in range(kind.size):
+        k = kind[i]
+        if k == CLEAR:
+            left[:] = 0
+        elif k == ADD:
+            left[order[i]] += size[i]
+        elif k in (REDUCE, DELETE, EXECUTE) and not hidden[i]:
+            if left[order[i]] <= 0:
+                out[i] = True
+            elif k == DELETE:
+                left[order[i]] = 0
+            else:
+                left[order[i]] = max(0, left[order[i]] - size[i])
+
+
+@njit(cache=True)
+def longest_in_order(times, kept):
+    """Mark a longest non-decreasing subsequence of ``times`` in ``kept`` (patience sorting)."""
+    n = times.size
+    ends = np.empty(n, np.int64)  # ends[k]: index of the smallest last element of such a sequence of length k + 1
+    before = np.empty(n, np.int64)
+    length = 0
+    for i in range(n):
+        low, high = 0, length
+        if length and times[ends[length - 1]] <= times[i]:
+            low = length
+        while low < high:
+            middle = (low + high) // 2
+            if times[ends[middle]] <= times[i]:
+                low = middle + 1
+            else:
+                high = middle
+        ends[low] = i
+        before[i] = ends[low - 1] if low else -1
+        length = max(length, low + 1)
+    i = ends[length - 1]
+    while i >= 0:
+        kept[i] = True
+        i = before[i]
