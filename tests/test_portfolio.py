@@ -16,8 +16,6 @@ SHARE = Instrument(symbol="SHARE", price_unit="1/10000")
 FUTURE = Instrument(
     symbol="FUT", price_unit="1/3", tick=1, multiplier="7/11", currency="EUR", allows_negative_price=True
 )
-    symbol="FUT", price_unit="1/3", tick=1, multiplier="7/11", currency="EUR", allows_negative_price=True
-)
 COIN = Instrument(symbol="COIN", price_unit="1/100", size_unit="1/100000000")
 INSTRUMENTS = [SHARE, FUTURE, COIN]
 ACCOUNTS = [Account(name="a", cash={"USD": 10**13}), Account(name="b", cash={"USD": 5, "EUR": 7})]
