@@ -69,7 +69,7 @@ class Position(msgspec.Struct):
         """Buy (``side`` +1) or sell ``size`` > 0 at ``price``."""
         value = instrument.value(price, side * size)
         closing = min(size, abs(self.size)) if side * self.size < 0 else 0
-        closing_value = half_even(value * closing, size)
+        closing_value = value if closing == size else instrument.value(price, side * closing)
         if closing:
             cost_out = half_even(self.cost * closing, abs(self.size))
             self.realised -= closing_value + cost_out
@@ -86,6 +86,9 @@ class Position(msgspec.Struct):
         self.adjustments += money
         self.cash += money
         self.size += units
+        if self.size == 0:  # a reverse split paid out all there was
+            self.realised -= self.cost
+            self.cost = 0
 
     def worth(self, instrument: Instrument) -> int:
         """At the mark; at cost where nothing has been marked."""
