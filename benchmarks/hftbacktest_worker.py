@@ -30,7 +30,9 @@ def market(*assets):
     built = []
     for data in assets:
         asset = BacktestAsset().data(data).linear_asset(1.0).tick_size(0.01).lot_size(1.0)
-        asset = asset.constant_order_latency(LATENCY_NS, LATENCY_NS).risk_adverse_queue_model().no_partial_fill_exchange()
+        asset = (
+            asset.constant_order_latency(LATENCY_NS, LATENCY_NS).risk_adverse_queue_model().no_partial_fill_exchange()
+        )
         asset = asset.trading_value_fee_model(0.0, 0.0005).last_trades_capacity(0).roi_lb(190.0).roi_ub(210.0)
         built.append(asset)
     return ROIVectorMarketDepthBacktest(built)
