@@ -7,6 +7,8 @@ two lines the worker sleeps. Standard library only: workers run in the environme
 from __future__ import annotations
 
 import json
+import re
+import select
 import subprocess
 import sys
 import time
@@ -29,45 +31,42 @@ def serve(workloads: Mapping[str, Workload]) -> None:
 
 
 class Worker:
-    """The driver's end: ``run(name)`` gives the measurement; ``with`` ends the process."""
+    """The driver's end of one worker; ``with`` ends the process."""
 
     def __init__(self, python: str, module: str) -> None:
         self.module = module
         command = [python, "-m", module]
         self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    @property
-    def pid(self) -> int:
-        """The worker's process id."""
-        return self._process.pid
-
-    def start(self, name: str) -> None:
-        """Ask for a workload without waiting for it."""
         assert self._process.stdin is not None
-        self._process.stdin.write(name + "\n")
-        self._process.stdin.flush()
-
-    def finish(self) -> dict[str, Any]:
-        """Wait for what was started."""
         assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        self._input, self._output = self._process.stdin, self._process.stdout
+
+    def run(self, workload: str) -> dict[str, Any]:
+        """Measure one workload once."""
+        self._input.write(workload + "\n")
+        self._input.flush()
+        return self._answer()
+
+    def private_mb(self, workload: str) -> float:
+        """Peak of RssAnon, in MB of 10^6 bytes, while a workload runs: what is not shared with the page cache."""
+        self._input.write(workload + "\n")
+        self._input.flush()
+        peak = 0
+        while not select.select([self._output], [], [], 0.002)[0]:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            peak = max(peak, int(re.findall(r"RssAnon:\s*(\d+) kB", status)[0]))
+        self._answer()
+        return peak * 1024 / 1e6
+
+    def _answer(self) -> dict[str, Any]:
+        line = self._output.readline()
         if not line:
             raise RuntimeError(f"{self.module} ended with exit code {self._process.wait()}; its message is above")
         return json.loads(line)
-
-    def is_running(self) -> bool:
-        """Whether the process lives."""
-        return self._process.poll() is None
-
-    def run(self, name: str) -> dict[str, Any]:
-        """Measure one workload once."""
-        self.start(name)
-        return self.finish()
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._input.close()
         self._process.wait()
