@@ -91,7 +91,7 @@ class Journal:
 
     def __init__(self, path: Path | None = None) -> None:
         self._digest = hashlib.blake2b(f"tickwright journal {JOURNAL_VERSION}".encode(), digest_size=32)
-        self._path = path
+        self.path = path
         self.count = 0
         try:
             self._file = path.open("wb", buffering=0) if path is not None else None
@@ -109,7 +109,7 @@ class Journal:
                     data = data[self._file.write(data) :]
             except OSError as error:
                 raise RunError(
-                    f"{self._path}: the journal could not be written ({error.strerror}) after {self.count} records; "
+                    f"{self.path}: the journal could not be written ({error.strerror}) after {self.count} records; "
                     "free space or choose another --out folder, then run again"
                 ) from None
 

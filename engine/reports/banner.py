@@ -1,0 +1,84 @@
+"""What is about to be simulated: every model and every parameter, before the first row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from engine.broker.models import Fees, Latency, Lognormal, RiskConfig
+from engine.config import FEES, LIMITS, Config
+from engine.reports.formats import duration, moment, money
+from engine.tape import Manifest
+
+
+def banner(config: Config, market: Manifest, rows: int) -> list[str]:
+    """The lines that head a run.
+
+    Parameters
+    ----------
+    config : Config
+        As resolved, with every default.
+    market : Manifest
+        Of the tape, or of all tapes joined.
+    rows : int
+        That will be replayed; 0 where it is not known before.
+    """
+    lines = [("run", f"{config.name}, seed {config.seed}"), ("market", _market(market, rows)), ("feed", config.feed)]
+    for entry in config.strategies:
+        cash = ", ".join(f"{money(amount)} {currency}" for currency, amount in entry.account.cash.items())
+        lines.append(("strategy", f"{entry.strategy}({_arguments(entry.params)})"))
+        lines.append(("account", f"{entry.account.name}, {cash}"))
+    lines += [(name, _parameters(value)) for name, value in _fields(config.broker)]
+    if not hasattr(config.broker, "impact"):
+        lines.append(("impact", "none: own orders do not move the replayed market, so large ones look too cheap"))
+    lines.append(("risk", f"preset {config.risk.preset}: {_parameters(config.risk)}"))
+    return [f"{name:<12}{text}" for name, text in lines]
+
+
+def _market(market: Manifest, rows: int) -> str:
+    symbols = [instrument.symbol for instrument in market.instruments]
+    named = ", ".join(symbols[:8]) + (f" and {len(symbols) - 8} more" if len(symbols) > 8 else "")
+    depth = sorted({instrument.book for instrument in market.instruments})
+    kind = ", SYNTHETIC" if market.synthetic else ""
+    text = f"{market.name or 'rows'}: {named} ({'/'.join(depth)}{kind})"
+    if market.sessions:
+        text += f", {_span(market.sessions)}"
+    elif market.ts_last:
+        text += f", {_span([(market.ts_first, market.ts_last)])}"
+    return text + (f", {rows:,} rows" if rows else "")
+
+
+def _span(sessions: Sequence[tuple[int, int]]) -> str:
+    days = f"{len(sessions)} sessions, " if len(sessions) > 1 else ""
+    return f"{days}{moment(sessions[0][0])} to {moment(sessions[-1][1])} UTC"
+
+
+def _arguments(params: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in params.items() if value is not None)
+
+
+def _parameters(model: msgspec.Struct) -> str:
+    return ", ".join(f"{name} {_value(model, name, value)}" for name, value in _fields(model) if name != "preset")
+
+
+def _fields(model: msgspec.Struct) -> list[tuple[str, Any]]:
+    return [(field.name, getattr(model, field.name)) for field in msgspec.structs.fields(model)]
+
+
+def _value(model: msgspec.Struct, name: str, value: Any) -> str:
+    """One parameter as people write it: its type and name say the unit."""
+    if isinstance(value, Lognormal):
+        return f"lognormal (median {duration(value.median_ns)}, sigma {value.sigma}, floor {duration(value.floor_ns)})"
+    if isinstance(value, msgspec.Struct):
+        return f"({_parameters(value)})"
+    if isinstance(model, RiskConfig) and value in (0, ()):
+        return "off"
+    if isinstance(model, Fees) and name in FEES:
+        return money(value, 6)
+    if isinstance(model, RiskConfig) and name in LIMITS:
+        return money(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return duration(value) if isinstance(model, Latency) or name.endswith("_ns") else f"{value:,}"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,71 @@
+"""What a run came to, in a few lines: the data verdict before any profit, the fingerprint last."""
+
+from __future__ import annotations
+
+from engine.reports.formats import counts, moment, money
+from engine.result import Balance, Holding, ParentCost, Result
+
+
+def summary(result: Result) -> list[str]:
+    """The lines that end a run."""
+    lines = [("data", _data(result))]
+    if result.synthetic:
+        lines.append(("", "the market is synthetic: what works on it is no evidence of what works on a real one"))
+    if result.partial:
+        lines.append(("PARTIAL", result.partial))
+    lines.append(("orders", _orders(result)))
+    lines += [("parent", _parent(parent, result)) for parent in result.parents]
+    lines += [("position", _holding(holding)) for holding in result.holdings]
+    for balance in result.balances:
+        lines.append(
+            ("P/L", f"{balance.account}: {money(balance.pnl)} {balance.currency} ({_made_of(result, balance)})")
+        )
+    lines.append(("fingerprint", result.fingerprint))
+    if result.folder:
+        lines.append(("folder", result.folder))
+    return [f"{name:<12}{text}" for name, text in lines]
+
+
+def _data(result: Result) -> str:
+    if not result.rows:
+        return "no rows"
+    found = counts(result.verdict) or "no faults found"
+    return f"{result.rows:,} rows, {moment(result.ts_first)} to {moment(result.ts_last)} UTC; {found}"
+
+
+def _orders(result: Result) -> str:
+    orders = result.orders
+    text = (
+        f"{orders.sent:,} sent, {orders.accepted:,} accepted, {orders.fills:,} fills ({orders.maker_fills:,} as maker)"
+    )
+    for name in ("rejected", "cancelled", "expired"):
+        if reasons := getattr(orders, name):
+            text += f"; {name} {sum(reasons.values()):,} ({counts(reasons)})"
+    return text
+
+
+def _parent(parent: ParentCost, result: Result) -> str:
+    text = f"{parent.name}: {parent.done:,} of {parent.size:,} done ({parent.done / parent.size:.1%})"
+    if parent.average_price is None:
+        return text
+    currency = next((h.currency for h in result.holdings if h.symbol == parent.symbol), "")
+    text += f" at {parent.average_price:,.6g}"
+    for name, price, slippage in (
+        ("arrival", parent.arrival_price, parent.slippage_arrival_bp),
+        ("market VWAP", parent.interval_vwap, parent.slippage_vwap_bp),
+    ):
+        if price is not None and slippage is not None:
+            text += f", {slippage:+.2f} bp against {name} {price:,.6g}"
+    return f"{text}, fees {money(parent.fees)} {currency}"
+
+
+def _holding(holding: Holding) -> str:
+    mark = "not marked, at cost" if holding.mark is None else f"marked at {holding.mark:,.6g}"
+    held = f"{holding.size:+,} ({mark})" if holding.size else "flat"
+    return f"{holding.account} {holding.symbol}: {held}; {holding.fills:,} fills, {holding.volume:,} traded"
+
+
+def _made_of(result: Result, balance: Balance) -> str:
+    held = [h for h in result.holdings if (h.account, h.currency) == (balance.account, balance.currency)]
+    parts = [(name, sum(getattr(h, name) for h in held)) for name in ("realised", "unrealised", "fees", "adjustments")]
+    return ", ".join(f"{name} {money(amount)}" for name, amount in parts if amount or name in ("realised", "fees"))

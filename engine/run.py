@@ -1,0 +1,319 @@
+"""From strategies, feed and models to a result: what the command line and a notebook both call.
+
+``run`` takes objects and leaves nothing behind; ``run_config`` takes a config and leaves a run folder.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import clock, kernel_cache, run_folder
+from engine.broker.models import Account, BrokerConfig, RiskConfig
+from engine.config import Config, Setup, build, load
+from engine.errors import ConfigError, StrategyError
+from engine.feed import Feed
+from engine.journal import RECORD, Journal, read_journal
+from engine.names import source_digest
+from engine.portfolio import fold
+from engine.result import Result, balances, count_orders, holdings, market_vwap, parent_cost
+from engine.strategy import Strategy
+
+if TYPE_CHECKING:
+    from engine.desk import Desk
+
+INTERRUPTED = "interrupted"
+Watch = Callable[[int, int], None]  # (market time, rows handed over): called at each wake
+
+
+class KeptJournal(Journal):
+    """A journal in memory: ``run(..., journal=kept)``, then look at ``kept.records``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[NDArray[np.void]] = []
+
+    def append(self, records: NDArray[np.void]) -> None:
+        super().append(records)
+        self._parts.append(records.copy())
+
+    @property
+    def records(self) -> NDArray[np.void]:
+        """RECORD[n] so far."""
+        return np.concatenate(self._parts) if self._parts else np.zeros(0, RECORD)
+
+
+class CountedFeed:
+    """A feed that counts the rows it hands over and remembers the time of the last."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self.tape = feed.tape
+        self.rows = 0
+        self.ts_first = 0
+        self.ts_last = 0
+
+    def read(self, *, until: int) -> NDArray[np.void] | None:
+        rows = self._feed.read(until=until)
+        if rows is not None and len(rows):
+            self.ts_first = self.ts_first or int(rows[0]["ts_event"])
+            self.ts_last = int(rows[-1]["ts_event"])
+            self.rows += len(rows)
+        return rows
+
+
+def run(
+    strategies: Strategy | Sequence[Strategy],
+    feed: Feed,
+    *,
+    accounts: Sequence[Account] = (),
+    broker: BrokerConfig | None = None,
+    risk: RiskConfig | None = None,
+    seed: int = 0,
+    name: str = "run",
+    journal: Journal | None = None,
+    watch: Watch | None = None,
+) -> Result:
+    """Run strategies over a feed, once.
+
+    Parameters
+    ----------
+    strategies : Strategy or sequence of them
+        Fresh ones: a strategy, like a feed, is used up by a run.
+    feed : Feed
+    accounts : sequence of Account
+        One for each strategy; by default "main", or "main-1", "main-2", …, with 10 M USD each.
+    broker, risk : BrokerConfig, RiskConfig
+        Models and limits; by default the pessimistic ones of ``engine.broker.models``.
+    seed : int
+        Of every draw.
+    name : str
+    journal : Journal, optional
+        Where the records go; in memory by default.
+    watch : callable, optional
+        Called with (market time, rows handed over) at each wake.
+
+    Returns
+    -------
+    Result
+        With ``partial`` set if Ctrl-C ended it.
+
+    Raises
+    ------
+    StrategyError
+        If a strategy raised. Its ``__cause__`` is the exception, its ``result`` what was done until then.
+    """
+    many = [strategies] if isinstance(strategies, Strategy) else list(strategies)
+    owners = list(accounts) or [Account(name="main" if len(many) == 1 else f"main-{n + 1}") for n in range(len(many))]
+    if len(owners) != len(many) or not many:
+        raise ConfigError(f"{len(many)} strategies and {len(owners)} accounts; give each strategy its own account")
+    kept = journal or KeptJournal()
+    counted = CountedFeed(feed)
+    desks: dict[int, Desk] = {}
+    partial, failure = "", None
+    try:
+        with _interruptible() as is_interrupted:
+            for _, desk in _wakeups(many, counted, owners, broker, risk, seed, kept):
+                desks[desk.account] = desk
+                if watch is not None:
+                    watch(desk.now, counted.rows)
+                if is_interrupted():
+                    partial = INTERRUPTED
+                    break
+    except KeyboardInterrupt:
+        partial = INTERRUPTED
+    except StrategyError as error:
+        partial, failure = f"strategy raised: {error.__cause__ or error!r}", error
+    result = _result(name, seed, partial, counted, feed, owners, desks, kept)
+    if failure is not None:
+        failure.result = result  # type: ignore[attr-defined]
+        raise failure
+    return result
+
+
+def run_config(
+    config: Config | str | os.PathLike[str],
+    *,
+    sets: Sequence[str] = (),
+    seed: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    chunks: int | None = None,
+    watch: Watch | None = None,
+) -> Result:
+    """Run a config and leave a run folder.
+
+    Parameters
+    ----------
+    config : Config or path of a TOML file
+    sets, seed
+        As ``engine.config.load`` takes them; only with a path.
+    out : path, optional
+        The run folder; ``runs/<name>`` by default. Where it exists, ``-2``, ``-3``, … is added.
+    overwrite : bool
+        Replace the run folder instead.
+    chunks : int, optional
+        Rows that the feed hands over at a time; changes nothing but the speed.
+    watch
+        As in ``run``.
+
+    Raises
+    ------
+    ConfigError, TapeError, StrategyError, RunError
+        As ``load``, ``build``, ``run`` and ``run_folder``; the folder of a run that a strategy ended is kept.
+    """
+    if not isinstance(config, Config):
+        config = load(config, sets=sets, seed=seed)
+    setup = build(config, feed_overrides={} if chunks is None else {"chunks": chunks})
+    folder = run_folder.create(Path(out) if out is not None else Path("runs") / config.name, overwrite=overwrite)
+    return run_into(folder, setup, watch=watch)
+
+
+def run_into(folder: Path, setup: Setup, *, watch: Watch | None = None) -> Result:
+    """Run what was built and leave everything in ``folder``, which ``run_folder.create`` made."""
+    config, start = setup.config, clock.seconds()
+    tape = setup.feed.tape.manifest
+    manifest = run_folder.begin(
+        folder,
+        config,
+        [run_folder.TapeSource(name=tape.name, content=tape.content)],
+        [
+            run_folder.StrategySource(name=entry.strategy, source=source_digest(type(strategy)))
+            for entry, strategy in zip(config.strategies, setup.strategies, strict=True)
+        ],
+    )
+    failure = None
+    with Journal(folder / "journal.bin") as journal:
+        try:
+            result = run(
+                setup.strategies,
+                setup.feed,
+                accounts=setup.accounts,
+                broker=config.broker,
+                risk=config.risk,
+                seed=config.seed,
+                name=config.name,
+                journal=journal,
+                watch=watch,
+            )
+        except StrategyError as error:
+            failure = error
+            result = error.result  # type: ignore[attr-defined]
+    result = msgspec.structs.replace(result, folder=str(folder))
+    run_folder.end(folder, manifest, result, clock.seconds() - start)
+    if failure is not None:
+        failure.result = result  # type: ignore[attr-defined]
+        raise failure
+    return result
+
+
+def _wakeups(
+    strategies: list[Strategy],
+    feed: Feed,
+    accounts: list[Account],
+    broker: BrokerConfig | None,
+    risk: RiskConfig | None,
+    seed: int,
+    journal: Journal,
+) -> Iterator[tuple[Any, Desk]]:
+    """The loop over a broker that is made here; its last records are written however the loop ends."""
+    kernel_cache.ensure()
+    from engine.broker.simulated import SimulatedBroker  # kernels: half a second that `import engine` need not pay
+    from engine.loop import wakeups
+
+    venue = SimulatedBroker(
+        feed.tape.instruments,
+        sessions=feed.tape.sessions,
+        actions=feed.tape.manifest.actions,
+        config=broker,
+        risk=risk,
+        seed=seed,
+        accounts=accounts,
+        wakes=[strategy.wake for strategy in strategies],
+        wants=[_listens_to(strategy) for strategy in strategies],
+        journal=journal,
+    )
+    try:
+        yield from wakeups(strategies, feed, venue)
+    finally:
+        venue.close()
+
+
+def _listens_to(strategy: Strategy) -> tuple[bool, bool]:
+    """Whether fills, and other order events, have a handler."""
+    return type(strategy).on_fill is not Strategy.on_fill, type(strategy).on_order is not Strategy.on_order
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks the run to end after the current wake, a second one ends it at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _result(
+    name: str,
+    seed: int,
+    partial: str,
+    counted: CountedFeed,
+    feed: Feed,
+    accounts: list[Account],
+    desks: dict[int, Desk],
+    journal: Journal,
+) -> Result:
+    records = journal.records if isinstance(journal, KeptJournal) else _written(journal)
+    instruments = feed.tape.instruments
+    ledger = fold(records, instruments, accounts)
+    numbers = {instrument.symbol: number for number, instrument in enumerate(instruments)}
+    pieces = getattr(feed, "parts", [feed.tape.rows])
+    parents = []
+    for account, desk in sorted(desks.items()):
+        for parent in desk.parents:
+            number = numbers[parent.order.symbol]
+            vwap = market_vwap(pieces, number, parent.order.start, parent.order.end)
+            parents.append(
+                parent_cost(parent, account, accounts[account].name, instruments[number], records, vwap),
+            )
+    return Result(
+        name=name,
+        fingerprint=journal.fingerprint,
+        seed=seed,
+        partial=partial,
+        rows=counted.rows,
+        ts_first=counted.ts_first,
+        ts_last=counted.ts_last,
+        synthetic=feed.tape.manifest.synthetic,
+        records=len(records),
+        orders=count_orders(records),
+        balances=balances(ledger),
+        holdings=holdings(ledger),
+        parents=parents,
+        verdict=feed.tape.manifest.verdict,
+    )
+
+
+def _written(journal: Journal) -> NDArray[np.void]:
+    return read_journal(journal.path) if journal.path is not None else np.zeros(0, RECORD)
