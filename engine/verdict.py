@@ -333,8 +333,8 @@ def _in_time(rows: NDArray[np.void], found: dict[str, int], where: str) -> NDArr
     if np.count_nonzero(far) > max(10, len(rows) // 10):
         row = int(np.flatnonzero(far)[0])
         raise TapeError(
-            f"{where}: {np.count_nonzero(far):,} of {len(rows):,} rows are out of the order of time by more than 1 s, the "
-            f"first is row {row} (ts_event {times[row]}); sort the file by time, or correct its time column"
+            f"{where}: {np.count_nonzero(far):,} of {len(rows):,} rows are out of the order of time by more than 1 s, "
+            f"the first is row {row} (ts_event {times[row]}); sort the file by time, or correct its time column"
         )
     _count(found, "TIME_CLAMPED", int(np.count_nonzero(~kept)))
     at_once = rows["ts_recv"] == times  # no receive time of its own: it follows
@@ -383,7 +383,8 @@ def _flag(rows: NDArray[np.void], instruments: Sequence[Instrument]) -> None:
         room = [np.empty(n, np.int64) for n in (bids, bids, asks, asks)]
         columns = [part[name].copy() for name in ("kind", "side", "price", "size", "price2", "size2")]
         middle = np.zeros(len(part), np.int64)  # bid + ask after the row, 0 without both
-        book_kernel(*columns, part["flags"].copy(), marks, middle, *room)
+        arguments = [*columns, part["flags"].copy(), marks, middle, *room]
+        book_kernel(*arguments)
         judged, prices = _judged_prices(part, middle)
         marks[judged[jumps(prices, instrument.tick)]] |= int(Flag.JUMP)
         flags[mine] = marks

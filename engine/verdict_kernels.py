@@ -16,7 +16,7 @@ CROSSED, LOCKED, OUTSIDE = int(Flag.CROSSED), int(Flag.LOCKED), int(Flag.OUTSIDE
 
 @njit(cache=True)
 def book_kernel(kind, side, price, size, price2, size2, flags, marks, middle, bid_keys, bid_sizes, ask_keys, ask_sizes):
-    """Keep one instrument's book; write CROSSED, LOCKED and OUTSIDE into ``marks``, bid + ask into ``middle`` (0 without both).
+    """Keep one instrument's book; CROSSED, LOCKED, OUTSIDE go into ``marks``, bid + ask (or 0) into ``middle``.
 
     A quote is judged by itself, a book after the last row of a group that changed it.
     """
@@ -61,7 +61,7 @@ def book_kernel(kind, side, price, size, price2, size2, flags, marks, middle, bi
 
 @njit(cache=True)
 def jump_kernel(prices, tick, window, least, factor, floor, out):
-    """Mark prices beyond ``factor`` usual distances from the median of the ``window`` before: ``engine.verdict.jumps``."""
+    """Mark prices beyond ``factor`` usual distances from the median of those before; see ``engine.verdict.jumps``."""
     ordered = np.empty(window + 1, np.int64)  # the window, sorted
     n = 0
     for i in range(prices.size):

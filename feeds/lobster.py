@@ -5,8 +5,9 @@ levels come into view when better ones empty, and change while out of sight. The
 
 1. reads both files (``read_messages``, ``read_books``),
 2. keeps the book that our engine will keep from the rows (docs/simulation.md, section 3) and holds it against the
-   file's after each message: each visible difference is a REVEAL row (``_reveals``),
-3. begins with a SNAPSHOT of the book before the first message, worked out from the first book row (``_opening``),
+   file's after each message: each visible difference is a REVEAL row (``lobster_book.reveals``),
+3. begins with a SNAPSHOT of the book before the first message, worked out from the first book row
+   (``lobster_book.opening_book``),
 4. writes one group per timestamp (``_rows``).
 
 One timestamp is one group, because one matching step writes several messages at one nanosecond: a sweep is several
@@ -15,32 +16,35 @@ executions, a replace is a deletion and a submission. No order could arrive betw
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import sys
+from collections.abc import Sequence
 from datetime import date as Date
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
 from engine.errors import TapeError
 from engine.instruments import Instrument
-from engine.levels import add_to_level, set_level
-from engine.tape import ROW, Flag, Kind, Manifest, State, Tape
+from engine.tape import ROW, TAPE_VERSION, Flag, Kind, Manifest, State, Tape
 from engine.verdict import NOT_A_NUMBER, clean
+from feeds.lobster_book import CROSS, EXECUTE, EXECUTE_HIDDEN, HALT, opening_book, reveals
+from feeds.merge import merge
+from feeds.replay import Rows, TapeFeed, resolve
 from feeds.table import PARQUET, SECONDS, decimal_ns, header, read_table, whole
 from feeds.times import DAY, NEW_YORK, REGULAR_HOURS, as_date, local_ns, session, utc_ns
 
 COLUMNS = ("time", "type", "order_id", "size", "price", "direction")
-SUBMIT, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CROSS, HALT = range(1, 8)
 KINDS = np.array([0, Kind.ADD, Kind.REDUCE, Kind.DELETE, Kind.EXECUTE, Kind.EXECUTE, Kind.TRADE, Kind.STATUS], np.uint8)
 HALT_STATES = {-1: State.HALT, 0: State.QUOTING, 1: State.OPEN}  # by the price of a halt message
-WORST = -(2**62)  # the key of an empty level: every real one is better
 AT_BEST = 0.9  # of visible executions at the best price; fewer mean that the two files do not belong together
 
 FilePath = str | os.PathLike[str]
+IMPORTER_VERSION = 1  # of the rows made from the same files; a cached tape of another version is not used
 
 
 def import_lobster(
@@ -109,6 +113,62 @@ def import_lobster(
     return Tape(rows, manifest)
 
 
+class LobsterFeed(TapeFeed):
+    """LOBSTER files as a feed: imported on first use, then read from a cached tape.
+
+    Parameters
+    ----------
+    messages, books : sequences of path
+        One of each for every day and symbol; found as ``feeds.replay.resolve`` says.
+    symbols : sequence of str
+        One for each message file, where the names do not say it.
+    chunks, start, end, root
+        As in ``TapeFeed``.
+    cache : path
+        Where imported tapes are kept, by content of the files; by default below the user's cache folder.
+
+    Raises
+    ------
+    TapeError
+        What ``import_lobster`` and ``TapeFeed`` raise; days with different symbols.
+    """
+
+    def __init__(
+        self,
+        *,
+        messages: Sequence[FilePath],
+        books: Sequence[FilePath],
+        symbols: Sequence[str] | None = None,
+        chunks: int | Sequence[int] | Sequence[Rows] | None = None,
+        start: int | str | None = None,
+        end: int | str | None = None,
+        root: FilePath | None = None,
+        cache: FilePath | None = None,
+    ) -> None:
+        if len(messages) != len(books) or (symbols and len(symbols) != len(messages)):
+            raise TapeError(
+                f"{len(messages)} message files, {len(books)} book files, {len(symbols or messages)} symbols; "
+                "each message file has one book file, and one symbol if you give symbols"
+            )
+        folder = Path(cache) if cache else _cache_folder()
+        days: dict[int, list[Tape]] = {}
+        for message, book, symbol in zip(messages, books, symbols or [""] * len(messages), strict=True):
+            tape = _cached(resolve(message, root), resolve(book, root), symbol, folder)
+            days.setdefault(tape.sessions[0][0], []).append(tape)
+        tapes = [merge(sorted(day, key=lambda one: one.instruments[0].symbol)) for _, day in sorted(days.items())]
+        super().__init__(*tapes, chunks=chunks, start=start, end=end)
+
+
+def import_lobster_files(
+    messages: FilePath | Sequence[FilePath], books: FilePath | Sequence[FilePath], **options: str
+) -> list[Tape]:
+    """One tape for each pair of files; options as in ``import_lobster``."""
+    messages, books = ([files] if isinstance(files, (str, os.PathLike)) else list(files) for files in (messages, books))
+    if len(messages) != len(books):
+        raise TapeError(f"{len(messages)} message files, but {len(books)} book files; each day has one of both")
+    return [import_lobster(one, two, **options) for one, two in zip(messages, books, strict=True)]  # type: ignore[arg-type]
+
+
 def read_messages(path: FilePath) -> dict[str, NDArray[np.int64]]:
     """The six columns of a message file as int64[n]; ``time`` in ns after midnight."""
     file = Path(path)
@@ -122,7 +182,7 @@ def read_messages(path: FilePath) -> dict[str, NDArray[np.int64]]:
         times = table["time"].combine_chunks()
         _refuse(times.is_null().to_numpy(zero_copy_only=False), file, "column time is empty", np.zeros(len(times)))
         columns = [decimal_ns(times), *(whole(table, name, file=file) for name in COLUMNS[1:])]
-    told = dict(zip(COLUMNS, columns, strict=True))
+    told: dict[str, NDArray[np.int64]] = dict(zip(COLUMNS, columns, strict=True))
     for name, values in told.items():
         _refuse(values == NOT_A_NUMBER, file, f"column {name} has no whole number", values)
     _refuse((told["type"] < 1) | (told["type"] > HALT), file, "type is not one of 1 to 7", told["type"])
@@ -162,8 +222,8 @@ def _rows(
 ) -> tuple[NDArray[np.void], int, int]:
     """ROW[m] with times still from midnight, the number of REVEAL rows, and of messages that needed one."""
     n = len(books)
-    opening = _opening(told, books[0])
-    message, side, price, size = _reveals(
+    opening = opening_book(told, books[0])
+    message, side, price, size = reveals(
         told["type"], told["direction"], told["price"], told["size"], books, levels, opening
     )
     rows = np.zeros(len(opening) + n + len(message), ROW)
@@ -207,69 +267,6 @@ def _message_rows(told: dict[str, NDArray[np.int64]]) -> NDArray[np.void]:
     return rows
 
 
-def _opening(told: dict[str, NDArray[np.int64]], book: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(side, price, size)[k] of the book before the first message: the first book row with that message undone."""
-    shown: dict[tuple[int, int], int] = {}
-    for level in range(0, len(book), 4):
-        for side, column in ((-1, level), (1, level + 2)):
-            if book[column + 1] > 0:
-                shown[side, int(book[column])] = int(book[column + 1])
-    kind, place = int(told["type"][0]), (int(told["direction"][0]), int(told["price"][0]))
-    if kind in (SUBMIT, REDUCE, DELETE, EXECUTE):
-        change = int(told["size"][0])
-        shown[place] = max(0, shown.get(place, 0) + (-change if kind == SUBMIT else change))
-    return np.array([(side, price, size) for (side, price), size in shown.items() if size], np.int64).reshape(-1, 3)
-
-
-@njit(cache=True)
-def _reveals(kind, direction, price, size, books, levels, opening):
-    """(message, side, price, size)[m] of what the messages before it do not explain in the file's book."""
-    n = kind.size
-    room = opening.shape[0] + n * (levels + 1) + 2  # pages that are never written are never taken
-    keys = np.empty((2, room), np.int64)  # bids, asks
-    sizes = np.empty((2, room), np.int64)
-    count = np.zeros(2, np.int64)
-    for i in range(opening.shape[0]):
-        s = 0 if opening[i, 0] > 0 else 1
-        count[s] = set_level(keys[s], sizes[s], count[s], opening[i, 0] * opening[i, 1], opening[i, 2])
-    out = np.empty((n + 1024, 4), np.int64)
-    found = 0
-    for i in range(n):
-        if kind[i] <= EXECUTE:
-            s = 0 if direction[i] > 0 else 1
-            change = size[i] if kind[i] == SUBMIT else -size[i]
-            count[s] = add_to_level(keys[s], sizes[s], count[s], direction[i] * price[i], change)
-        for s in range(2):
-            sign = 1 - 2 * s
-            column = 2 - 2 * s
-            k = count[s] - 1  # our next best level not yet held against the file
-            for level in range(levels):
-                if found + count[s] + 2 > out.shape[0]:
-                    grown = np.empty((2 * out.shape[0] + count[s], 4), np.int64)
-                    grown[:found] = out[:found]
-                    out = grown
-                shown = books[i, 4 * level + column + 1]
-                key = sign * books[i, 4 * level + column] if shown > 0 else WORST
-                while k >= 0 and keys[s, k] > key:  # better than the file's next level, but not in it
-                    out[found, 0], out[found, 1], out[found, 2], out[found, 3] = i, sign, sign * keys[s, k], 0
-                    found += 1
-                    count[s] = set_level(keys[s], sizes[s], count[s], keys[s, k], 0)
-                    k -= 1
-                if shown <= 0:
-                    break  # the file shows the whole side, and now so do we
-                if k >= 0 and keys[s, k] == key:
-                    same = sizes[s, k] == shown
-                    sizes[s, k] = shown
-                    k -= 1
-                else:
-                    same = False
-                    count[s] = set_level(keys[s], sizes[s], count[s], key, shown)
-                if not same:
-                    out[found, 0], out[found, 1], out[found, 2], out[found, 3] = i, sign, sign * key, shown
-                    found += 1
-    return out[:found, 0].copy(), out[:found, 1].copy(), out[:found, 2].copy(), out[:found, 3].copy()
-
-
 def at_previous_best(told: dict[str, NDArray[np.int64]], books: NDArray[np.int64]) -> tuple[int, int]:
     """How many visible executions were at the best price of the book row before them, and how many there are."""
     executed = np.flatnonzero(told["type"] == EXECUTE)
@@ -290,10 +287,36 @@ def _belong_together(
 
 
 def _name(file: Path, symbol: str, date: str | Date | None) -> tuple[str, Date]:
-    named = re.match(r"([A-Za-z0-9.\-]+)_(\d{4}-\d{2}-\d{2})_", file.name)
-    if not named and not (symbol and date):
+    named = re.match(r"[A-Za-z0-9.\-]+(?=_)", file.name)
+    dated = re.search(r"\d{4}-\d{2}-\d{2}", file.name)
+    if not (symbol or named) or not (date or dated):
         raise TapeError(f"{file}: the name does not begin with SYMBOL_YYYY-MM-DD_; give symbol and date")
-    return symbol or named[1], as_date(date or named[2])  # type: ignore[index]
+    return symbol or named[0], as_date(date or dated[0])  # type: ignore[index]
+
+
+def _cached(messages: Path, book: Path, symbol: str, folder: Path) -> Tape:
+    """The tape of the two files from the cache; imported and put there if it is not."""
+    digest = hashlib.blake2b(f"{IMPORTER_VERSION} {TAPE_VERSION} {symbol} {messages.name}".encode(), digest_size=16)
+    for file in (messages, book):
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "blake2b").digest())
+    place = folder / f"{messages.name.split('_')[0]}-{digest.hexdigest()}"
+    if (place / "manifest.json").exists():
+        try:
+            return Tape.load(place)
+        except TapeError as error:
+            print(f"{error}\nimporting {messages} anew", file=sys.stderr)
+    tape = import_lobster(messages, book, symbol=symbol)
+    try:
+        tape.save(place, overwrite=True)
+        print(f"imported {messages} and {book} to {place}", file=sys.stderr)
+    except OSError as error:
+        print(f"{place}: cannot be written ({error.strerror}); {messages} will be imported each time", file=sys.stderr)
+    return tape
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tickwright" / "tapes"
 
 
 def _refuse(fault: NDArray[np.bool_], file: Path, says: str, values: NDArray[np.generic]) -> None:

@@ -24,10 +24,10 @@ class TapeFeed:
     Parameters
     ----------
     *tapes : Tape or path
-        Days in order of time, with the same instruments. Instruments recorded apart are joined by ``feeds.merge`` first.
+        Days in order of time, with the same instruments. Instruments recorded apart: ``feeds.merge`` joins them.
     chunks : None, int, or sequence
-        None: each tape in one piece, without a copy. An int: so many rows at a time. Increasing indices: pieces that end
-        there. Arrays: just these pieces, which together must be the rows.
+        None: each tape in one piece, without a copy. An int: so many rows at a time. Increasing indices: pieces that
+        end there. Arrays: just these pieces, which together must be the rows.
     start, end : int (ns UTC) or ISO text
         Rows with ``start <= ts_event < end``; sessions wholly outside are left out.
     root : path
@@ -36,8 +36,8 @@ class TapeFeed:
     Attributes
     ----------
     tape : Tape
-        What the rows mean: instruments, sessions, corporate actions, panels. Its rows are all rows if they come from one
-        tape, else none.
+        What the rows mean: instruments, sessions, corporate actions, panels. Its rows are all rows if they come from
+        one tape, else none.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def _follow(days: list[Tape]) -> None:
         if [msgspec.structs.asdict(one) for one in after.instruments] != known:
             raise TapeError(
                 f"{_called(after)} holds {_symbols(after)}, but {_called(days[0])} holds {_symbols(days[0])}: tapes of "
-                "several days need the same instruments in the same order; join other instruments with feeds.merge first"
+                "several days need the same instruments in the same order; join others with feeds.merge first"
             )
         if len(before) and len(after) and before.rows["ts_event"][-1] >= after.rows["ts_event"][0]:
             raise TapeError(
@@ -145,12 +145,12 @@ def _pieces(parts: list[Rows], chunks: int | Sequence[int] | Sequence[Rows] | No
         if chunks < 1:
             raise ConfigError(f"chunks is {chunks}, but must be >= 1 row at a time, or None for the whole tape")
         return (part[at : at + chunks] for part in parts for at in range(0, len(part), chunks))
-    pieces = list(chunks)
-    if pieces and all(isinstance(piece, np.ndarray) and piece.dtype == ROW for piece in pieces):
+    pieces = [piece for piece in chunks if isinstance(piece, np.ndarray) and piece.dtype == ROW]
+    if pieces:
         if sum(map(len, pieces)) != total:
             raise ConfigError(f"chunks hold {sum(map(len, pieces))} rows, but the tapes {total}; cut the tape itself")
         return (piece for piece in pieces if len(piece))
-    cuts = [int(cut) for cut in pieces]
+    cuts = [int(cut) for cut in chunks]  # type: ignore[arg-type]
     if cuts != sorted(cuts) or (cuts and not 0 <= cuts[0] <= cuts[-1] <= total):
         raise ConfigError(f"chunks are cut at {cuts}, but must increase and lie within the {total} rows")
     return _cut(parts, [0, *cuts, total])

@@ -92,7 +92,7 @@ def strings(table: pa.Table, name: str) -> NDArray[np.str_]:
     return values.astype(str)
 
 
-def whole(table: pa.Table, name: str, unit: str | Fraction = 1, *, file: object = "table") -> NDArray[np.int64]:
+def whole(table: pa.Table, name: str, unit: str | int | Fraction = 1, *, file: object = "table") -> NDArray[np.int64]:
     """A column as whole numbers of ``unit``, exactly.
 
     ``"12.34"`` at a unit of 1/100 is 1234. A float is the shortest decimal that reads back as it, so no rounding can
@@ -122,7 +122,7 @@ def whole(table: pa.Table, name: str, unit: str | Fraction = 1, *, file: object 
     return to_units(values, ratio)
 
 
-def to_units(values: NDArray[np.float64], unit: str | Fraction = 1) -> NDArray[np.int64]:
+def to_units(values: NDArray[np.float64], unit: str | int | Fraction = 1) -> NDArray[np.int64]:
     """Floats as whole numbers of ``unit``; ``NOT_A_NUMBER`` where they are none (see ``whole``)."""
     ratio = Fraction(unit)
     up, down = float(ratio.denominator), float(ratio.numerator)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date as Date
 from datetime import UTC, datetime, timedelta
+from datetime import date as Date
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
