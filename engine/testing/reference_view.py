@@ -1,0 +1,164 @@
+"""What strategies know: a book fed at receive time, and each account's orders as its reports tell them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from engine import events
+from engine.events import Event
+from engine.instruments import Instrument
+from engine.journal import RecordKind
+from engine.orders import Op
+from engine.strategy import Wake
+from engine.tape import Kind
+from engine.testing.reference_book import ASK, BID, Book, Change, Row
+from engine.testing.reference_orders import Order, Report
+
+Touch = tuple[int, int, int, int]  # bid, ask, bid size, ask size
+ENDINGS = (RecordKind.CANCEL, RecordKind.EXPIRE)
+
+
+@dataclass
+class Known:
+    """One order as its account knows it."""
+
+    instrument: int
+    side: int
+    price: int
+    leaves: int
+
+
+@dataclass
+class AccountView:
+    """One account's own knowledge, from the reports delivered to it."""
+
+    cash: dict[str, int]
+    position: dict[int, int] = field(default_factory=dict)
+    orders: dict[int, Known] = field(default_factory=dict)  # not known to be ended
+    last_mid: dict[int, int] = field(default_factory=dict)  # bid + ask at its last quote wake
+
+    def sent(self, order: Order) -> None:
+        self.orders[order.number] = Known(order.instrument, order.side, order.price, order.size)
+
+    def hear(self, report: Report, instruments: list[Instrument]) -> None:
+        """Take one report in."""
+        if report.kind in ENDINGS or (report.kind == RecordKind.REJECT and report.op == Op.NEW):
+            self.orders.pop(report.number, None)
+        elif report.kind == RecordKind.REPLACE:
+            known = self.orders[report.number]
+            known.price, known.leaves = report.price, report.size
+        elif report.kind == RecordKind.FILL:
+            self.orders[report.number].leaves = report.leaves
+            if not report.leaves:
+                del self.orders[report.number]
+            value = instruments[report.instrument].value(report.price, report.size)
+            self._move(instruments, report.instrument, report.side * report.size, -report.side * value - report.fee)
+        elif report.kind == RecordKind.ADJUST:
+            self._move(instruments, report.instrument, report.size, -report.fee)
+
+    def _move(self, instruments: list[Instrument], index: int, units: int, money: int) -> None:
+        currency = instruments[index].currency
+        self.position[index] = self.position.get(index, 0) + units
+        self.cash[currency] = self.cash.get(currency, 0) + money
+
+
+class SeenMarket:
+    """The rows as strategies have received them, group by group."""
+
+    def __init__(self, instruments: list[Instrument]) -> None:
+        self.instruments = instruments
+        self.books = [Book(instrument.levels) for instrument in instruments]
+        self.volume = [0] * len(instruments)
+        self.cause = (-1, 0)  # (sequence number, source) of the last row
+        self.group: list[Row] = []
+        self.before: dict[int, Touch] = {}  # by instrument touched, in order of first touch
+        self.changed: dict[int, tuple[int, int, int]] = {}  # last changed level: side, price, size
+
+    def touch(self, index: int) -> Touch:
+        (bid, bid_size), (ask, ask_size) = self.books[index].best(BID), self.books[index].best(ASK)
+        return bid, ask, bid_size, ask_size
+
+    def session_starts(self) -> None:
+        self.volume = [0] * len(self.instruments)
+
+    def apply(self, row: Row, cause: tuple[int, int]) -> None:
+        index = row.instrument
+        self.before.setdefault(index, self.touch(index))
+        self.group.append(row)
+        self.cause = cause
+        if row.kind in (Kind.TRADE, Kind.EXECUTE):
+            self.volume[index] += row.size
+        changes = [change for change in self.books[index].apply(row) if change.in_view]
+        if changes:
+            self.changed[index] = _as_depth(row, changes[-1])
+
+    def wakes(self, wakes: list[Wake], accounts: list[AccountView]) -> Iterator[tuple[int, Event]]:
+        """(account, event) for the group that just ended, in order; starts the next group."""
+        group, before, changed = self.group, self.before, self.changed
+        self.group, self.before, self.changed = [], {}, {}
+        ts = group[-1].ts_event
+        for row in group:
+            symbol = self.instruments[row.instrument].symbol
+            wish, event = _row_event(row, symbol)
+            for account, wake in enumerate(wakes):
+                if event is not None and getattr(wake, wish) and _wants_symbol(wake, symbol):
+                    yield account, event
+        for index, touch_before in before.items():
+            symbol = self.instruments[index].symbol
+            for account, wake in enumerate(wakes):
+                if index in changed and wake.on_depth and _wants_symbol(wake, symbol):
+                    yield account, events.Depth(ts, symbol, *changed[index])
+            if self.touch(index) == touch_before:
+                continue
+            for account, wake in enumerate(wakes):
+                if _wants_symbol(wake, symbol) and self._wants_quote(wake, accounts[account], index):
+                    yield account, events.Quote(ts, symbol, *self.touch(index))
+
+    def _wants_quote(self, wake: Wake, account: AccountView, index: int) -> bool:
+        if not wake.mid_moved_ticks:
+            return wake.on_quote
+        mid_sum, last = self.books[index].mid_sum, account.last_mid.get(index)
+        if mid_sum is None:
+            return False
+        if last is not None and abs(mid_sum - last) < 2 * wake.mid_moved_ticks * self.instruments[index].tick:
+            return False
+        account.last_mid[index] = mid_sum
+        return True
+
+
+def _wants_symbol(wake: Wake, symbol: str) -> bool:
+    return not wake.symbols or symbol in wake.symbols
+
+
+def _as_depth(row: Row, change: Change) -> tuple[int, int, int]:
+    return (0, 0, 0) if row.kind == Kind.CLEAR else (change.side, change.price, change.new)
+
+
+def _row_event(row: Row, symbol: str) -> tuple[str, Event | None]:
+    if row.kind in (Kind.TRADE, Kind.EXECUTE):
+        side = row.side if row.kind == Kind.TRADE else -row.side
+        return "on_trade", events.Trade(row.ts_event, symbol, side, row.price, row.size, row.flags)
+    if row.kind == Kind.BAR:
+        return "on_bar", events.Bar(row.ts_event, symbol, row.order_id, row.price, row.price2, row.size2, row.size)
+    if row.kind == Kind.CLOSE:
+        return "on_close", events.Close(row.ts_event, symbol, row.order_id)
+    if row.kind == Kind.STATUS:
+        return "on_status", events.Status(row.ts_event, symbol, row.level, row.price, row.size, row.size2)
+    return "", None
+
+
+def order_event(report: Report, symbol: str) -> Event | None:
+    """The event that a report shows its strategy; an adjustment shows none."""
+    common = (report.ts, report.number, symbol)
+    if report.kind in (RecordKind.ACCEPT, RecordKind.REPLACE):
+        return events.Accepted(*common, replaced=report.kind == RecordKind.REPLACE)
+    if report.kind == RecordKind.REJECT:
+        return events.Rejected(*common, reason=report.reason.name)
+    if report.kind == RecordKind.CANCEL:
+        return events.Cancelled(*common, size=report.size, reason=report.reason.name)
+    if report.kind == RecordKind.EXPIRE:
+        return events.Expired(*common, size=report.size, reason=report.reason.name)
+    if report.kind == RecordKind.FILL:
+        return events.Filled(*common, report.side, report.price, report.size, report.leaves, report.maker, report.fee)
+    return None
