@@ -102,3 +102,10 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 
 LIVE = RiskConfig(repeats=5, orders_per_second=50, fills_per_second=10)
 REPLAY = RiskConfig()
+
+
+class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whose orders these are: one strategy, one ledger."""
+
+    name: str = "main"
+    cash: dict[str, int] = msgspec.field(default_factory=lambda: {"USD": 10_000_000_000_000})  # money at the start (10 M)

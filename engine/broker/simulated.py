@@ -1,0 +1,537 @@
+"""The simulated broker: a thin Python face that owns the kernel's memory.
+
+It hands rows to the kernel (``load``), asks it for the next wake (``next``), puts requests into its inbox
+(``submit`` and friends) and reads what strategies may see. Whatever happens to an order happens in the kernel.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from fractions import Fraction
+from struct import Struct
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import events
+from engine.broker import state
+from engine.broker.arrivals import WAKE_AT
+from engine.broker.fills import R_CANCEL, R_EXPIRE, R_FILL
+from engine.broker.kernels import advance
+from engine.broker.latency import quantile_table
+from engine.broker.models import Account, BrokerConfig, Lognormal, RiskConfig
+from engine.broker.service import kill_account, read_levels, read_mark, read_orders, rehash, take_requests
+from engine.errors import ConfigError, RunError, TapeError
+from engine.instruments import MICRO, Instrument
+from engine.journal import RECORD, Journal, RecordKind
+from engine.orders import Op, OrderType, Reason, TimeInForce
+from engine.strategy import Wake
+from engine.tape import ROW, CorporateAction, Kind
+
+NEVER = state.NEVER
+_BOOKS = {"NONE": 0, "L1": 1, "L2": 2, "L3": 3}
+_QUEUES = {"pessimistic": 0, "probabilistic": 1, "fifo": 2}
+_REASONS = {int(reason): reason.name for reason in Reason}
+_INBOX = Struct("13q")
+_EVENT = Struct("14q")
+_QUOTE = Struct("2q24x2q")  # best and size of the bid side, and of the ask side after it
+_TWO_SIDES = 2 * state.SIDE.itemsize
+_BOOK_WORDS = state.BOOK.itemsize // 8
+_AT = {name: offset // 8 for name, (_, offset) in state.WORLD.fields.items()}  # type: ignore[union-attr]
+_N_INBOX, _NOW, _FEED, _NEXT_TIMER = (_AT[name] for name in ("n_inbox", "now_v", "feed", "next_timer"))
+_INBOX_SIZE = 1024
+_R_ACCEPT, _R_REPLACE = int(RecordKind.ACCEPT), int(RecordKind.REPLACE)
+
+
+def wants_of(wake: Wake) -> int:
+    """The kernel's bits for what a strategy asks to be woken by."""
+    wants = 0
+    for wish, bit in (
+        (wake.on_quote or wake.mid_moved_ticks > 0, state.WANT_QUOTE),
+        (wake.on_trade, state.WANT_TRADE),
+        (wake.on_depth, state.WANT_DEPTH),
+        (wake.on_bar, state.WANT_BAR),
+        (wake.on_close, state.WANT_CLOSE),
+        (wake.on_status, state.WANT_STATUS),
+    ):
+        wants |= bit if wish else 0
+    return wants
+
+
+class SimulatedBroker:
+    """A venue, the way to it, the gates before it and the ledger behind it, simulated on rows.
+
+    Parameters
+    ----------
+    instruments : sequence of Instrument
+        Indexed by ``instrument`` of the rows.
+    sessions : sequence of (open, close)
+        Nanoseconds UTC, in order, not overlapping.
+    actions : sequence of CorporateAction
+        In order of time.
+    config, risk : BrokerConfig, RiskConfig
+        Models and limits.
+    seed : int
+        Of every draw (0 <= seed < 2^63).
+    accounts, wakes, wants : sequences of equal length
+        Whose orders these are; when each is to be woken; whether each listens to (fills, other order events).
+    journal : Journal
+        Receives every record.
+
+    Raises
+    ------
+    ConfigError
+        If a model cannot be simulated on these instruments, or a limit is out of range.
+    """
+
+    def __init__(
+        self,
+        instruments: Sequence[Instrument],
+        *,
+        sessions: Sequence[tuple[int, int]],
+        actions: Sequence[CorporateAction] = (),
+        config: BrokerConfig | None = None,
+        risk: RiskConfig | None = None,
+        seed: int = 0,
+        accounts: Sequence[Account] = (Account(),),
+        wakes: Sequence[Wake] = (Wake(),),
+        wants: Sequence[tuple[bool, bool]] = ((True, True),),
+        journal: Journal | None = None,
+    ) -> None:
+        if not 0 <= seed < 2**63:
+            raise ConfigError(f"seed is {seed}, but must be in 0 .. 2^63 - 1")
+        if not len(accounts) == len(wakes) == len(wants):
+            raise ConfigError(f"{len(accounts)} accounts, {len(wakes)} wakes and {len(wants)} wants; give one each")
+        self.instruments = list(instruments)
+        self.symbols = [instrument.symbol for instrument in instruments]
+        self.accounts = list(accounts)
+        self.config = config or BrokerConfig()
+        self.risk = risk or RiskConfig()
+        self.journal = journal or Journal()
+        self.account = 0
+        used = [instrument.currency for instrument in instruments] + [c for account in accounts for c in account.cash]
+        self.currencies = sorted(dict.fromkeys(used))
+        self._index = {symbol: i for i, symbol in enumerate(self.symbols)}
+        self._order_nos = [0] * len(accounts)
+        self._wake_heaps: list[list[int]] = [[] for _ in accounts]
+        self._tables: dict[str, NDArray[Any]] = {}
+        self._world = np.zeros(1, state.WORLD)
+        self._mem = memoryview(self._world.view(np.int64))
+        self._pointers = {}
+        sessions = list(sessions) or [(0, NEVER)]
+        actions = sorted((a for a in actions if a.symbol in self._index), key=lambda a: a.ts_event)
+        self._size_tables(sessions, actions)
+        self._set_models(seed)
+        self._set_instruments()
+        self._set_sessions(sessions, actions)
+        self._set_accounts(wakes, wants)
+        self._advance: Callable[[Any], int] = advance.overloads[advance.signatures[0]].entry_point
+        self._raw = memoryview(self._world.view(np.uint8))
+        self._event_at = state.WORLD.fields["ev_kind"][1]  # type: ignore[index]
+        self._inbox = memoryview(self._tables["inbox"].view(np.uint8))
+        self._sides = memoryview(self._tables["sides"].view(np.uint8))
+        self._shifts = memoryview(self._tables["books"].view(np.int64))[state.BOOK.fields["shift"][1] // 8 :]  # type: ignore[index]
+
+    # --- memory -----------------------------------------------------------------------------------------------
+
+    def _own(self, name: str, table: NDArray[Any]) -> NDArray[Any]:
+        """Keep a table alive and tell the kernel where it is."""
+        self._tables[name] = table
+        self._world[f"p_{name}"] = table.ctypes.data
+        return table
+
+    def _size_tables(self, sessions: Sequence[Any], actions: Sequence[Any]) -> None:
+        n, accounts = len(self.instruments), len(self.accounts)
+        sources = max((instrument.source for instrument in self.instruments), default=0) + 1
+        w = self._world[0]
+        w["n_books"], w["n_instruments"], w["n_accounts"] = n, n, accounts
+        w["cap_far"], w["cap_takes"], w["cap_orders"] = 4 * state.WINDOW, 256, 1024
+        w["cap_arrivals"], w["cap_reports"], w["cap_inbox"] = 8192, 65_536, _INBOX_SIZE
+        w["cap_records"], w["cap_group"], w["cap_market"] = 65_536, 256, 4096
+        w["n_currencies"] = len(self.currencies)
+        w["n_sessions"], w["n_actions"], w["n_sources"] = len(sessions), len(actions), sources
+        w["single_source"] = sources == 1
+        for name, dtype, length in (
+            ("books", state.BOOK, n),
+            ("sides", state.SIDE, 2 * n),
+            ("sizes", np.dtype(np.int64), 2 * n * state.WINDOW),
+            ("far", state.LEVEL, 2 * n * 4 * state.WINDOW),
+            ("takes", state.TAKE, 256),
+            ("accounts", state.ACCOUNT, accounts),
+            ("ledger", state.LEDGER, accounts * n),
+            ("orders", state.ORDER, 1024),
+            ("arrivals", state.ARRIVAL, 8192),
+            ("reports", state.REPORT, 65_536),
+            ("inbox", state.INBOX, _INBOX_SIZE),
+            ("records", RECORD, 65_536),
+            ("group", ROW, 256),
+            ("touched", np.dtype(np.int64), n),
+            ("sessions", state.SESSION, max(1, len(sessions))),
+            ("actions", state.ACTION, max(1, len(actions))),
+            ("sources", np.dtype(np.int64), sources),
+            ("market", state.MARKET, 4096),
+            ("purses", state.PURSE, accounts * len(self.currencies)),
+            ("rings", np.dtype(np.int64), accounts * (state.FILL_RING + 2 * state.REPEAT_RING)),
+        ):
+            self._own(name, np.zeros(length, dtype))
+        self._link_free_orders(0, 1024)
+        for name in ("next_expiry", "next_timer", "first_ts"):
+            w[name] = NEVER
+        w["last_seq"] = w["seen_seq"] = -1
+        w["last_ts"] = -NEVER
+
+    def _link_free_orders(self, start: int, end: int) -> None:
+        orders = self._tables["orders"]
+        orders["next"][start:end] = np.arange(start + 1, end + 1)
+        self._world["free_order"] = start
+
+    def _set_models(self, seed: int) -> None:
+        w, c, r = self._world[0], self.config, self.risk
+        w["seed"] = seed
+        latency = c.latency
+        if not isinstance(latency.feed, int):
+            raise ConfigError(
+                f"broker.latency.feed is {latency.feed!r}: drawn and recorded feed latencies need the two-cursor walk, "
+                "which this version does not have; give a constant in ns"
+            )
+        for leg, model in (("entry", latency.entry), ("response", latency.response)):
+            if isinstance(model, Lognormal):
+                w[leg] = w[f"{leg}_floor"] = model.floor_ns
+                self._own(f"{leg}_table", quantile_table(model))
+            else:
+                w[leg] = model
+        w["feed"], w["now_v"] = latency.feed, -latency.feed  # before the first row the strategies' clock shows 0
+        least = int(w["response_floor"]) + int(self._tables["response_table"][0]) if "response_table" in self._tables else int(w["response"])
+        if least < latency.feed:
+            raise ConfigError(
+                f"broker.latency.response can be {least} ns, less than feed ({latency.feed} ns): a report would "
+                "overtake the market data; give response >= feed"
+            )
+        w["queue_model"], w["queue_exponent"] = _QUEUES[c.queue.model], c.queue.exponent
+        w["maker_per_unit"], w["taker_per_unit"] = c.fees.maker_per_unit, c.fees.taker_per_unit
+        w["maker_ppm"], w["taker_ppm"] = c.fees.maker_ppm, c.fees.taker_ppm
+        w["outside_fills"], w["stop_by_quote"] = c.fills.outside, c.fills.stop_trigger == "quote"
+        w["borrow_ppm"], w["borrow_days"] = c.borrow.rate_ppm, c.borrow.day_count
+        w["track_orders"] = c.queue.model == "fifo" and any(i.book == "L3" for i in self.instruments)
+        for name in (
+            "expiry_ns repeats stale_ns max_size max_notional collar_ppm burst max_open max_open_account max_position "
+            "max_gross max_net margin_ppm fills_per_second daily_loss drawdown participation_ppm"
+        ).split():
+            w[name] = getattr(r, name)
+        w["rate"] = r.orders_per_second
+        w["self_trade_cancels"] = r.self_trade == "cancel_resting"
+        if r.fills_per_second > state.FILL_RING or r.repeats >= state.REPEAT_RING:
+            raise ConfigError(f"risk: fills_per_second may be at most {state.FILL_RING}, repeats {state.REPEAT_RING - 1}")
+        unknown = set(r.restricted) - set(self.symbols)
+        if unknown:
+            raise ConfigError(f"risk.restricted names {sorted(unknown)}, which this run does not trade ({self.symbols})")
+
+    def _set_instruments(self) -> None:
+        books = self._tables["books"]
+        for i, instrument in enumerate(self.instruments):
+            b, money = books[i], instrument.money
+            b["kind"], b["levels"] = _BOOKS[instrument.book], instrument.levels
+            b["grid"] = b["tick"] = instrument.tick
+            b["lot"], b["source"], b["instrument"] = instrument.lot, instrument.source, i
+            b["money_num"], b["money_den"] = money.numerator, money.denominator
+            b["negative"] = instrument.allows_negative_price
+            b["restricted"] = instrument.symbol in self.risk.restricted
+            b["state"] = 3  # OPEN until a STATUS row says otherwise
+            b["currency"] = self.currencies.index(instrument.currency)
+
+    def _set_sessions(self, sessions: Sequence[tuple[int, int]], actions: Sequence[CorporateAction]) -> None:
+        table = self._tables["sessions"]
+        for k, (start, end) in enumerate(sessions):
+            if end <= start or (k and start < sessions[k - 1][1]):
+                raise TapeError(f"session {k} is [{start}, {end}): sessions must be in order and not overlap")
+            table[k]["open"], table[k]["close"] = start, end
+            table[k]["days_to_next"] = _days(start, sessions[k + 1][0]) if k + 1 < len(sessions) else 1
+        for k, action in enumerate(actions):
+            a = self._tables["actions"][k]
+            a["ts"], a["book"] = action.ts_event, self._index[action.symbol]
+            a["kind"] = {"dividend": 1, "split": 2}[action.kind]
+            share = Fraction(action.numerator, action.denominator)
+            if action.kind == "dividend":  # money a size unit
+                share *= Fraction(self.instruments[a["book"]].size_unit) * MICRO
+            a["numerator"], a["denominator"] = share.numerator, share.denominator
+
+    def _set_accounts(self, wakes: Sequence[Wake], wants: Sequence[tuple[bool, bool]]) -> None:
+        accounts, ledger, books = self._tables["accounts"], self._tables["ledger"], self._tables["books"]
+        n = len(self.instruments)
+        for k, (account, wake, (fills, orders)) in enumerate(zip(self.accounts, wakes, wants, strict=True)):
+            a = accounts[k]
+            a["head"] = a["tail"] = -1
+            a["wants_fill"], a["wants_order"] = fills, orders
+            a["wants"], a["mid_ticks"], a["every"] = wants_of(wake), wake.mid_moved_ticks, wake.every_ns
+            a["timer"] = a["wake_at"] = NEVER
+            for c, currency in enumerate(self.currencies):
+                self._tables["purses"][k * len(self.currencies) + c]["start"] = account.cash.get(currency, 0)
+            a["tokens"] = self.risk.burst * 1_000_000_000
+            for symbol in wake.symbols or self.symbols:
+                if symbol not in self._index:
+                    raise ConfigError(f"Wake.symbols names {symbol!r}, but this run has {self.symbols}")
+                i = self._index[symbol]
+                ledger[k * n + i]["wanted"] = 1
+                books[i]["wants"] |= wants_of(wake)
+        books["interest"] += books["wants"] != 0
+        self._world["n_wanting"] = int((books["wants"] != 0).sum())
+        self._tables["sides"]["own_head"] = -1
+
+    def _grow(self) -> None:
+        """Double whatever is nearly full; the kernel goes on where it was."""
+        w, tables = self._world[0], self._tables
+        sides = tables["sides"]
+        if (sides["n_far"] + 2 * state.WINDOW > w["cap_far"]).any():
+            old, cap = tables["far"].reshape(len(sides), -1), int(w["cap_far"])
+            new = np.zeros((len(sides), 2 * cap), state.LEVEL)
+            new[:, :cap] = old
+            self._own("far", new.reshape(-1))
+            w["cap_far"] = 2 * cap
+        if 2 * w["n_market"] > w["cap_market"]:
+            old = tables["market"]
+            self._own("market", np.zeros(2 * len(old), state.MARKET))
+            w["cap_market"] = 2 * len(old)
+            rehash(self._world, old)
+        for name, full in (
+            ("takes", w["n_takes"] + 64 > w["cap_takes"]),
+            ("group", w["n_group"] >= w["cap_group"]),
+            ("orders", w["n_live"] + w["n_inbox"] + 1 > w["cap_orders"]),
+            ("reports", w["reports_tail"] + 16_384 + 4 * w["n_live"] > w["cap_reports"]),
+            ("arrivals", w["arrivals_tail"] + w["n_inbox"] * (1 + w["n_live"] + w["n_inbox"]) > w["cap_arrivals"]),
+        ):
+            if full:
+                old = tables[name]
+                more = max(len(old), int(w["n_inbox"] * (1 + w["n_live"] + w["n_inbox"]))) if name == "arrivals" else len(old)
+                new = np.zeros(len(old) + more, old.dtype)
+                new[: len(old)] = old
+                self._own(name, new)
+                w[f"cap_{name}"] = len(new)
+                if name == "orders":
+                    last = int(w["free_order"])
+                    self._link_free_orders(len(old), len(new))
+                    new["next"][len(new) - 1] = last
+        w["need"] = 0
+
+    def _flush(self) -> None:
+        count = self._mem[_AT["n_records"]]
+        if count:
+            self._mem[_AT["n_records"]] = 0
+            self.journal.append(self._tables["records"][:count])
+
+    # --- the loop's side ----------------------------------------------------------------------------------------
+
+    def load(self, rows: NDArray[np.void]) -> None:
+        """Hand over ROW[n]; earlier rows must be used up. They are read in place, also from a read-only map.
+
+        Raises
+        ------
+        TapeError
+            If they are not rows, or not one block of memory.
+        """
+        if rows.dtype != ROW or rows.ndim != 1:
+            raise TapeError(f"load takes ROW[n], not {rows.dtype}[{rows.ndim} dimensions]")
+        if not rows.flags.c_contiguous:
+            rows = np.ascontiguousarray(rows)
+        mem = self._mem
+        if mem[_AT["row"]] != mem[_AT["n_rows"]]:
+            raise RunError(f"{mem[_AT['n_rows']] - mem[_AT['row']]} rows of the last load have not been used yet")
+        self._tables["rows"] = rows
+        mem[_AT["base"]] += mem[_AT["row"]]
+        mem[_AT["p_rows"]] = rows.__array_interface__["data"][0]
+        mem[_AT["n_rows"]] = len(rows)
+        mem[_AT["row"]] = 0
+
+    def next(self) -> events.AnyEvent | None:
+        """Run on to the next wake: the event, and ``self.account`` whom it wakes; None when the rows are used up."""
+        while True:
+            code = self._advance(self._world)
+            if code == state.EVENT:
+                return self._event()
+            if code == state.DONE:
+                return None
+            if code == state.FLUSH:
+                self._flush()
+            else:
+                self._grow()
+
+    def finish(self) -> None:
+        """No more rows: ``next`` now delivers what is still to be told."""
+        self._mem[_AT["finishing"]] = max(1, self._mem[_AT["finishing"]])
+
+    def close(self) -> None:
+        """Write the last records; the ledger and the fingerprint stay readable."""
+        self._flush()
+
+    def _event(self) -> events.AnyEvent:
+        kind, self.account, ts, i, side, price, size, price2, size2, order, flags, reason, extra, leaves = _EVENT.unpack_from(
+            self._raw, self._event_at
+        )
+        if kind == state.EV_TIMER:
+            heap = self._wake_heaps[self.account]
+            if heap and heap[0] <= ts:
+                while heap and heap[0] <= ts:
+                    heapq.heappop(heap)
+                if heap:
+                    self._request(WAKE_AT, self.account, expire=heap[0])
+            return events.Timer(ts)
+        if kind == state.EV_REPORT:
+            symbol = self.symbols[i] if i >= 0 else ""
+            if extra == R_FILL:
+                return events.Filled(ts, order, symbol, side, price, size, leaves, bool(flags), size2)
+            if extra == _R_ACCEPT or extra == _R_REPLACE:
+                return events.Accepted(ts, order, symbol, extra == _R_REPLACE)
+            if extra == R_CANCEL:
+                return events.Cancelled(ts, order, symbol, size, _REASONS[reason])
+            if extra == R_EXPIRE:
+                return events.Expired(ts, order, symbol, size, _REASONS[reason])
+            return events.Rejected(ts, order, symbol, _REASONS[reason])
+        symbol = self.symbols[i]
+        if kind == state.EV_QUOTE:
+            return events.Quote(ts, symbol, price, price2, size, size2)
+        if kind == state.EV_DEPTH:
+            return events.Depth(ts, symbol, side, price, size)
+        if kind == Kind.TRADE:
+            return events.Trade(ts, symbol, side, price, size, flags)
+        if kind == Kind.BAR:
+            return events.Bar(ts, symbol, order, price, price2, size2, size)
+        if kind == Kind.CLOSE:
+            return events.Close(ts, symbol, order)
+        return events.Status(ts, symbol, extra, price, size, size2)
+
+    # --- the desk's side ------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        account: int,
+        instrument: int,
+        side: int,
+        *,
+        type: int = OrderType.LIMIT,
+        tif: int = TimeInForce.DAY,
+        flags: int = 0,
+        price: int = 0,
+        size: int,
+        stop: int = 0,
+        display: int = 0,
+        expire_ts: int = 0,
+    ) -> int:
+        """Send an order; returns its number (1, 2, 3, ... in the account)."""
+        self._order_nos[account] = number = self._order_nos[account] + 1
+        mem = self._mem
+        at = mem[_N_INBOX]
+        if at >= _INBOX_SIZE:
+            self._drain()
+            at = 0
+        _INBOX.pack_into(
+            self._inbox, at * 104, 0, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts, number
+        )
+        mem[_N_INBOX] = at + 1
+        return number
+
+    def _request(self, op: int, account: int, book: int = -1, order_no: int = 0, price: int = 0, size: int = 0, expire: int = 0) -> None:
+        at = self._mem[_N_INBOX]
+        if at >= _INBOX_SIZE:
+            self._drain()
+            at = 0
+        _INBOX.pack_into(self._inbox, at * 104, op, account, book, 0, 0, 0, 0, price, size, 0, 0, expire, order_no)
+        self._mem[_N_INBOX] = at + 1
+
+    def cancel(self, account: int, order_no: int) -> None:
+        """Ask for an order to be cancelled."""
+        self._request(Op.CANCEL, account, -1, order_no)
+
+    def replace(self, account: int, order_no: int, price: int, size: int) -> None:
+        """Ask for a new limit price and open size."""
+        self._request(Op.REPLACE, account, -1, order_no, price, size)
+
+    def cancel_all(self, account: int, instrument: int = -1) -> None:
+        """Ask for every order to be cancelled that the account does not know to be ended."""
+        self._request(Op.CANCEL_ALL, account, instrument)
+
+    def wake_at(self, account: int, ts: int) -> None:
+        """One TIMER event at ``ts`` of the strategy's clock."""
+        heap = self._wake_heaps[account]
+        heapq.heappush(heap, ts)
+        if heap[0] == ts:
+            self._request(WAKE_AT, account, expire=ts)
+
+    def kill(self, account: int) -> None:
+        """Latch the account's kill switch now: working orders are cancelled, new ones refused."""
+        self._drain()
+        kill_account(self._world, account)
+
+    def _drain(self) -> None:
+        """Send what is in the inbox, without going on in time."""
+        while (code := take_requests(self._world)) != state.DONE:
+            if code == state.FLUSH:
+                self._flush()
+            else:
+                self._grow()
+
+    def now(self, account: int) -> int:
+        """The strategy's clock, ns UTC."""
+        return self._mem[_NOW] + self._mem[_FEED]
+
+    def quote(self, instrument: int) -> tuple[int, int, int, int]:
+        """(bid, ask, bid size, ask size) as the strategy sees them now; a size of 0 is an empty side."""
+        shift = self._shift(instrument)
+        bid, bid_size, ask, ask_size = _QUOTE.unpack_from(self._sides, instrument * _TWO_SIDES)
+        return bid + shift, ask + shift, bid_size, ask_size
+
+    def levels(self, instrument: int, side: int, n: int) -> list[tuple[int, int]]:
+        """The best n levels of a side, as (price, size)."""
+        out = np.empty((n, 2), np.int64)
+        count = read_levels(self._world, instrument, side, out)
+        return [(price, size) for price, size in out[:count].tolist()]
+
+    def volume(self, instrument: int) -> int:
+        """Market volume of the session so far, size units, ours excluded."""
+        return int(self._tables["books"][instrument]["volume"])
+
+    def position(self, account: int, instrument: int) -> int:
+        """Size units held, as far as the account has heard."""
+        return int(self._tables["ledger"][account * len(self.instruments) + instrument]["seen_position"])
+
+    def cash(self, account: int, currency: str) -> int:
+        """Money in a currency, as far as the account has heard."""
+        n = len(self.instruments)
+        moved = self._tables["ledger"]["seen_cash"][account * n : (account + 1) * n]
+        return self.accounts[account].cash.get(currency, 0) + sum(
+            int(moved[i]) for i, instrument in enumerate(self.instruments) if instrument.currency == currency
+        )
+
+    def open_orders(self, account: int, instrument: int = -1) -> list[tuple[int, int, int, int, int]]:
+        """Orders not known to be ended, by number: (order_no, instrument, side, price, open size)."""
+        self._drain()
+        out = np.empty((64, 5), np.int64)
+        while (count := read_orders(self._world, account, instrument, out)) > len(out):
+            out = np.empty((count, 5), np.int64)
+        return [tuple(row) for row in out[:count].tolist()]
+
+    def mark(self, instrument: int) -> int | None:
+        """The price at which a position is valued, or None before anything is known."""
+        found, price = read_mark(self._world, instrument)
+        return price if found else None
+
+    @property
+    def next_timer(self) -> int:
+        """The earliest timer of any strategy, on the strategies' clock (2^62: none)."""
+        due = self._mem[_NEXT_TIMER]
+        return due + self._mem[_FEED] if due < NEVER else NEVER
+
+    @property
+    def ledger(self) -> NDArray[np.void]:
+        """LEDGER[accounts, instruments]: positions, cash, fees, cost and realised P/L as the venue has them."""
+        return self._tables["ledger"].reshape(len(self.accounts), len(self.instruments))
+
+    def _shift(self, instrument: int) -> int:
+        return self._shifts[instrument * _BOOK_WORDS]
+
+
+def _days(start: int, following: int) -> int:
+    """Calendar days (UTC) between the dates of two times."""
+    one, two = (datetime.fromtimestamp(ts // 1_000_000_000, UTC).date() for ts in (start, following))
+    return max(1, (two - one).days)

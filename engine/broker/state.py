@@ -1,0 +1,224 @@
+"""The broker's memory: a few tables of records that kernels share, and how they reach it.
+
+``World`` is one record of scalars and of the addresses of all other tables, so that crossing from Python into
+the kernel passes a single argument. A kernel opens the tables that it needs with ``orders_of(w)`` and the like;
+the face (``simulated.py``) owns the arrays, and replaces one by a larger one when the kernel asks for it.
+
+Every number is int64. Times ending in ``_v`` are venue times; a strategy's own time is ``F`` later.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import carray, types
+from numba.extending import intrinsic
+
+from engine.broker.kernel import kernel
+from engine.journal import RECORD
+from engine.tape import ROW
+
+NEVER = 2**62
+UNKNOWN = 2**60  # size ahead of an order whose level has not been seen
+WINDOW = 1024  # prices a side, in grid steps, that are kept in a dense ladder round the touch
+MASK = WINDOW - 1
+
+# what ``advance`` returns
+DONE, EVENT, FLUSH, GROW = 0, 1, 2, 3
+
+# life of an order at the venue
+FREE, IN_FLIGHT, RESTING, WAITING, ENDED = 0, 1, 2, 3, 4  # WAITING: a stop, an auction order, a peg without a reference
+
+# what an event is; row kinds keep their number
+EV_QUOTE, EV_DEPTH, EV_TIMER, EV_REPORT = 1, 2, 20, 21
+
+# bits of what somebody wants to be woken by
+WANT_QUOTE, WANT_TRADE, WANT_DEPTH, WANT_BAR, WANT_CLOSE, WANT_STATUS = 1, 2, 4, 8, 16, 32
+
+
+def _ints(names: str) -> np.dtype:
+    return np.dtype([(name, "<i8") for name in names.split()])
+
+
+WORLD = _ints(
+    # tables
+    "p_rows n_rows p_books p_sides p_sizes p_far p_takes p_accounts p_ledger p_orders p_arrivals p_reports p_inbox "
+    "p_records p_group p_touched p_sessions p_actions p_sources p_market p_entry_table p_response_table p_feed_table p_rings p_purses "
+    # sizes of tables
+    "n_books n_accounts n_instruments cap_far cap_takes cap_orders cap_arrivals cap_reports cap_inbox cap_records "
+    "cap_group n_wanting n_currencies n_sessions n_actions n_sources cap_market "
+    # cursors and fill levels
+    "row n_takes free_order n_live arrivals_head arrivals_tail reports_head reports_tail n_inbox n_records n_group "
+    "n_touched session action n_market seen_row "
+    # time
+    "now_v last_ts first_ts next_due next_expiry next_timer in_session session_open finishing closing applied "
+    # numbering
+    "base last_source last_seq seen_source seen_seq single_source stamp row_count "
+    # wakes being delivered
+    "delivering d_item d_account d_stage "
+    # the event handed to Python
+    "ev_kind ev_account ev_ts ev_instrument ev_side ev_price ev_size ev_price2 ev_size2 ev_order ev_flags ev_reason "
+    "ev_extra ev_leaves "
+    # models
+    "seed feed entry entry_floor response response_floor two_cursors feed_mode feed_floor queue_model queue_exponent "
+    "maker_per_unit taker_per_unit maker_ppm taker_ppm outside_fills stop_by_quote borrow_ppm borrow_days track_orders "
+    # limits
+    "expiry_ns repeats stale_ns max_size max_notional collar_ppm rate burst max_open max_open_account max_position "
+    "max_gross max_net margin_ppm self_trade_cancels fills_per_second daily_loss drawdown participation_ppm "
+    # why a table must grow, or what went wrong
+    "need trouble",
+)
+
+BOOK = _ints(
+    "kind levels grid low tick lot money_num money_den source negative restricted interest wants shift state "
+    "awaiting was_tradable band_low band_high volume clock_volume last_trade last_trade_seen mid2 mid2_seen bar_close bar_seen "
+    "n_own n_special n_takes touched changed prev_bid prev_ask prev_bid_size prev_ask_size trade_high trade_low "
+    "depth_side depth_price depth_size instrument currency seen_ts"
+)
+SIDE = _ints("best size n_dense n_far own_head")
+LEVEL = _ints("price size")
+TAKE = _ints("book side price size")
+ACCOUNT = _ints(
+    "head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts last_arrival last_report "
+    "n_requests n_reports n_fills fill_at n_repeats"
+)
+FILL_RING, REPEAT_RING = 64, 64
+PURSE = _ints("start base peak")  # an account's money in one currency: at the start, at the session's, its highest since
+LEDGER = _ints(
+    "position cash fees adjusted cost realised open_buy open_sell n_open volume_session seen_position "
+    "seen_cash wanted mid2_woken mid2_woken_seen n_fills"
+)
+ORDER = _ints(
+    "order_no account book side type tif flags price stop display size leaves shown work ahead traded stamp expire_ts "
+    "state fills sent cause source seen_leaves next prev next_level in_level row_done queue_draws"
+)
+ARRIVAL = _ints("due sent op account order_no slot book price size")
+REPORT = _ints("due made account kind slot order_no book side price size leaves fee cash maker reason op")
+INBOX = _ints("op account book side type tif flags price size stop display expire order_no")
+SESSION = _ints("open close days_to_next")
+ACTION = _ints("ts book kind numerator denominator")
+MARKET = _ints("order_id book stamp size")  # market orders of L3 books, for exact queue positions
+
+
+@intrinsic
+def _pointer(_context, address):
+    """An integer as a pointer."""
+
+    def codegen(context, builder, _signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(types.voidptr))
+
+    return types.voidptr(types.int64), codegen
+
+
+# One opener a table: a view on memory that the face keeps alive. They cost a load each and are inlined.
+
+
+@kernel
+def rows_of(w):
+    return carray(_pointer(w.p_rows), (w.n_rows,), ROW)
+
+
+@kernel
+def books_of(w):
+    return carray(_pointer(w.p_books), (w.n_books,), BOOK)
+
+
+@kernel
+def sides_of(w):
+    return carray(_pointer(w.p_sides), (2 * w.n_books,), SIDE)
+
+
+@kernel
+def sizes_of(w):
+    return carray(_pointer(w.p_sizes), (2 * w.n_books * WINDOW,), np.int64)
+
+
+@kernel
+def far_of(w):
+    return carray(_pointer(w.p_far), (2 * w.n_books * w.cap_far,), LEVEL)
+
+
+@kernel
+def takes_of(w):
+    return carray(_pointer(w.p_takes), (w.cap_takes,), TAKE)
+
+
+@kernel
+def accounts_of(w):
+    return carray(_pointer(w.p_accounts), (w.n_accounts,), ACCOUNT)
+
+
+@kernel
+def ledger_of(w):
+    return carray(_pointer(w.p_ledger), (w.n_accounts * w.n_instruments,), LEDGER)
+
+
+@kernel
+def orders_of(w):
+    return carray(_pointer(w.p_orders), (w.cap_orders,), ORDER)
+
+
+@kernel
+def arrivals_of(w):
+    return carray(_pointer(w.p_arrivals), (w.cap_arrivals,), ARRIVAL)
+
+
+@kernel
+def reports_of(w):
+    return carray(_pointer(w.p_reports), (w.cap_reports,), REPORT)
+
+
+@kernel
+def inbox_of(w):
+    return carray(_pointer(w.p_inbox), (w.cap_inbox,), INBOX)
+
+
+@kernel
+def records_of(w):
+    return carray(_pointer(w.p_records), (w.cap_records,), RECORD)
+
+
+@kernel
+def group_of(w):
+    return carray(_pointer(w.p_group), (w.cap_group,), ROW)
+
+
+@kernel
+def touched_of(w):
+    return carray(_pointer(w.p_touched), (w.n_books,), np.int64)
+
+
+@kernel
+def sessions_of(w):
+    return carray(_pointer(w.p_sessions), (w.n_sessions,), SESSION)
+
+
+@kernel
+def actions_of(w):
+    return carray(_pointer(w.p_actions), (w.n_actions,), ACTION)
+
+
+@kernel
+def sources_of(w):
+    return carray(_pointer(w.p_sources), (w.n_sources,), np.int64)
+
+
+@kernel
+def market_of(w):
+    return carray(_pointer(w.p_market), (w.cap_market,), MARKET)
+
+
+@kernel
+def table_of(address):
+    """A table of 4096 latency quantiles."""
+    return carray(_pointer(address), (4096,), np.int64)
+
+
+@kernel
+def purses_of(w):
+    return carray(_pointer(w.p_purses), (w.n_accounts * w.n_currencies,), PURSE)
+
+
+@kernel
+def rings_of(w):
+    """Times of recent fills and (time, key) of recent orders, an account after another."""
+    return carray(_pointer(w.p_rings), (w.n_accounts * (FILL_RING + 2 * REPEAT_RING),), np.int64)

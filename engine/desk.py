@@ -1,0 +1,269 @@
+"""What a strategy may see and do: its view of now, and requests that act later.
+
+A desk belongs to one account. Everything it shows is as of ``now`` on the strategy's own clock; everything it sends
+takes effect at the venue one entry latency later. Prices are integers in the instrument's price unit, sizes
+integers in its size unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from engine import events
+from engine.broker.simulated import SimulatedBroker
+from engine.errors import StrategyError
+from engine.instruments import MICRO, Instrument
+from engine.orders import OrderFlag, OrderType, TimeInForce
+from engine.parent import Parent, ParentOrder
+
+_PEGS = {"primary": OrderType.PEG_PRIMARY, "market": OrderType.PEG_MARKET, "mid": OrderType.PEG_MID}
+_DAY, _IOC = int(TimeInForce.DAY), int(TimeInForce.IOC)
+_MARKET, _LIMIT, _STOP, _STOP_LIMIT = (
+    int(kind) for kind in (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT)
+)
+_POST_ONLY, _REDUCE_ONLY = int(OrderFlag.POST_ONLY), int(OrderFlag.REDUCE_ONLY)
+
+
+class OpenOrder(msgspec.Struct, frozen=True, gc=False):
+    """One of our orders that we do not know to be ended."""
+
+    order_id: int
+    symbol: str
+    side: int
+    price: int  # its limit; 0 for none
+    leaves: int  # still open, as far as we have heard
+
+
+class Desk:
+    """The account's window on the market. Made by ``wakeups``; strategies receive it in every handler."""
+
+    def __init__(self, broker: SimulatedBroker, account: int, sessions: Sequence[tuple[int, int]]) -> None:
+        self._broker = broker
+        self._account = account
+        self._sessions = sessions
+        self._index = {instrument.symbol: i for i, instrument in enumerate(broker.instruments)}
+        self._submit = broker.submit
+        self._quote = broker.quote
+        self._stopped = False
+        self.parents: list[Parent] = []
+
+    # --- seeing --------------------------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> int:
+        """ns UTC on this strategy's clock; 0 before the first row."""
+        return self._broker.now(self._account)
+
+    @property
+    def symbols(self) -> list[str]:
+        """What this run trades."""
+        return list(self._index)
+
+    @property
+    def session(self) -> tuple[int, int]:
+        """(open, close) of the session we are in, else of the next one, else of the last; ns UTC at the venue."""
+        now = self.now
+        return next((session for session in self._sessions if now < session[1]), self._sessions[-1])
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Units, tick, lot and currency."""
+        return self._broker.instruments[self._find(symbol)]
+
+    def quote(self, symbol: str) -> events.Quote:
+        """The touch as we see it; a side of size 0 is empty."""
+        bid, ask, bid_size, ask_size = self._quote(self._index[symbol] if symbol in self._index else self._find(symbol))
+        return events.Quote(self._broker.now(self._account), symbol, bid, ask, bid_size, ask_size)
+
+    def book(self, symbol: str, n: int = 5) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """(bids, asks), each the best n levels as (price, size), best first; fewer where fewer are observed."""
+        i = self._find(symbol)
+        return self._broker.levels(i, 1, n), self._broker.levels(i, -1, n)
+
+    def volume(self, symbol: str) -> int:
+        """Market volume of the session so far, ours excluded."""
+        return self._broker.volume(self._find(symbol))
+
+    def position(self, symbol: str) -> int:
+        """What we hold (negative: short), as far as we have heard."""
+        return self._broker.position(self._account, self._find(symbol))
+
+    def cash(self, currency: str = "USD") -> int:
+        """Micro-units of a currency, as far as we have heard."""
+        return self._broker.cash(self._account, currency)
+
+    def orders(self, symbol: str | None = None) -> list[OpenOrder]:
+        """Orders that we do not know to be ended, oldest first; those just sent included."""
+        i = -1 if symbol is None else self._find(symbol)
+        symbols = self._broker.symbols
+        return [
+            OpenOrder(number, symbols[book], side, price, leaves)
+            for number, book, side, price, leaves in self._broker.open_orders(self._account, i)
+        ]
+
+    # --- doing ---------------------------------------------------------------------------------------------------
+
+    def buy(
+        self,
+        symbol: str,
+        *,
+        shares: int | None = None,
+        notional: float | None = None,
+        limit: int | None = None,
+        stop: int | None = None,
+        peg: str | None = None,
+        offset: int = 0,
+        display: int = 0,
+        post_only: bool = False,
+        reduce_only: bool = False,
+        tif: int = _DAY,
+        expire_ts: int = 0,
+    ) -> int:
+        """Send a buy order; see ``trade``."""
+        return self.trade(
+            symbol, 1, shares=shares, notional=notional, limit=limit, stop=stop, peg=peg, offset=offset, display=display,
+            post_only=post_only, reduce_only=reduce_only, tif=tif, expire_ts=expire_ts,
+        )  # fmt: skip
+
+    def sell(
+        self,
+        symbol: str,
+        *,
+        shares: int | None = None,
+        notional: float | None = None,
+        limit: int | None = None,
+        stop: int | None = None,
+        peg: str | None = None,
+        offset: int = 0,
+        display: int = 0,
+        post_only: bool = False,
+        reduce_only: bool = False,
+        tif: int = _DAY,
+        expire_ts: int = 0,
+    ) -> int:
+        """Send a sell order; see ``trade``."""
+        return self.trade(
+            symbol, -1, shares=shares, notional=notional, limit=limit, stop=stop, peg=peg, offset=offset, display=display,
+            post_only=post_only, reduce_only=reduce_only, tif=tif, expire_ts=expire_ts,
+        )  # fmt: skip
+
+    def trade(
+        self,
+        symbol: str,
+        side: int,
+        *,
+        shares: int | None = None,
+        notional: float | None = None,
+        limit: int | None = None,
+        stop: int | None = None,
+        peg: str | None = None,
+        offset: int = 0,
+        display: int = 0,
+        post_only: bool = False,
+        reduce_only: bool = False,
+        tif: int = _DAY,
+        expire_ts: int = 0,
+    ) -> int:
+        """Send an order and return its number; what becomes of it comes as events.
+
+        Parameters
+        ----------
+        side : int
+            +1 buys, -1 sells.
+        shares, notional : int or float
+            One of them: size units, or currency at the touch's far side (rounded down to a lot).
+        limit : int, optional
+            Worst price; without one (and without ``stop`` or ``peg``) the order takes what is displayed and ends.
+        stop : int, optional
+            Price whose trading lets the order go on, as market order or (with ``limit``) limit order.
+        peg : "primary", "market" or "mid", optional
+            Follow that price, ``offset`` more aggressive; ``limit`` then bounds it.
+        display : int
+            Show no more than this at a time (iceberg); 0 shows all.
+        tif : TimeInForce
+            DAY by default.
+
+        Raises
+        ------
+        StrategyError
+            If the symbol is unknown, the size or its kind is missing or not whole, or a price is not an int.
+        """
+        if self._stopped:
+            raise StrategyError("the run is over: on_stop may read the desk, not trade on it")
+        i = self._index[symbol] if symbol in self._index else self._find(symbol)
+        if shares is None:
+            shares = self._shares(i, side, notional, limit)
+        elif notional is not None:
+            raise StrategyError(f"{symbol}: give shares or notional, not both")
+        if side != 1 and side != -1:
+            raise StrategyError(f"{symbol}: side is {side}, but must be +1 (buy) or -1 (sell)")
+        if stop is None and peg is None:
+            kind, extra = (_MARKET if limit is None else _LIMIT), 0
+        elif peg is not None:
+            if peg not in _PEGS:
+                raise StrategyError(f"{symbol}: peg is {peg!r}, but must be one of {sorted(_PEGS)}")
+            kind, extra = _PEGS[peg], offset
+        else:
+            kind, extra = (_STOP if limit is None else _STOP_LIMIT), stop
+        try:
+            return self._submit(
+                self._account, i, side, type=kind, tif=tif, flags=post_only * _POST_ONLY + reduce_only * _REDUCE_ONLY,
+                price=limit or 0, size=shares, stop=extra, display=display, expire_ts=expire_ts,
+            )  # fmt: skip
+        except Exception as error:
+            raise StrategyError(
+                f"{symbol}: an order of shares={shares!r}, limit={limit!r}, stop={stop!r} cannot be sent ({error}); sizes "
+                "and prices are ints in the instrument's units: desk.instrument(symbol).price('12.34') makes one"
+            ) from None
+
+    def replace(self, order_id: int, *, limit: int | None = None, shares: int | None = None) -> None:
+        """Ask for another limit price and open size; what is not given stays as we know it."""
+        if limit is None or shares is None:
+            known = next((o for o in self.orders() if o.order_id == order_id), None)
+            limit = limit if limit is not None else known.price if known else 0
+            shares = shares if shares is not None else known.leaves if known else 0
+        self._broker.replace(self._account, order_id, limit, shares)
+
+    def cancel(self, order_id: int) -> None:
+        """Ask for one order to be cancelled."""
+        self._broker.cancel(self._account, order_id)
+
+    def cancel_all(self, symbol: str | None = None) -> None:
+        """Ask for all our orders to be cancelled, those just sent included."""
+        self._broker.cancel_all(self._account, -1 if symbol is None else self._find(symbol))
+
+    def wake_at(self, ts: int) -> None:
+        """One ``on_timer`` at ``ts`` (ns UTC, our clock), beside ``Wake.every_ns``; outside sessions it waits for the next."""
+        self._broker.wake_at(self._account, ts)
+
+    def parent(self, order: ParentOrder) -> Parent:
+        """Register a parent order: its progress is kept for the reports."""
+        self._find(order.symbol)
+        parent = Parent(order)
+        self.parents.append(parent)
+        return parent
+
+    # --- helping -------------------------------------------------------------------------------------------------
+
+    def _find(self, symbol: str) -> int:
+        try:
+            return self._index[symbol]
+        except KeyError:
+            raise StrategyError(f"unknown symbol {symbol!r}; this run trades {', '.join(self._index)}") from None
+
+    def _shares(self, i: int, side: int, notional: float | None, limit: int | None) -> int:
+        instrument = self._broker.instruments[i]
+        if notional is None:
+            raise StrategyError(f"{instrument.symbol}: give a size, as shares= (size units) or notional= (currency)")
+        bid, ask, bid_size, ask_size = self._broker.quote(i)
+        price = limit if limit is not None else ask if side > 0 else bid
+        if limit is None and (ask_size if side > 0 else bid_size) == 0:
+            raise StrategyError(f"{instrument.symbol}: nothing is quoted, so notional= has no price; give limit= or shares=")
+        worth = abs(price) * instrument.money
+        units = int(notional * MICRO / worth)
+        return units - units % instrument.lot
+
+    def stop(self) -> None:
+        """No more trading (the loop calls this before ``on_stop``)."""
+        self._stopped = True
