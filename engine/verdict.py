@@ -11,7 +11,7 @@ UNKNOWN_INST   dropped: an instrument that the tape does not list
 DUP            dropped: the same sequence number and content again
 BOOK_DESYNC    dropped: a change of an order that is not in the book (whole books, order by order, only)
 REORDER        put right: rows out of the order of their sequence numbers
-TIME_CLAMPED   put right: out of the order of time; the fewest rows take the time of the row before them
+TIME_CLAMPED   put right: out of the order of time; the fewest rows take the nearest time that is in order
 TIME_BACK      flagged: such a row, moved by more than 1 s
 OFF_TICK       flagged: price off the tick, or size off the lot
 CROSSED        flagged: bid > ask after the row's group
@@ -327,8 +327,9 @@ def _in_time(rows: NDArray[np.void], found: dict[str, int], where: str) -> NDArr
 
     kept = np.zeros(len(times), bool)
     longest_in_order(times, kept)
-    last = np.maximum.accumulate(np.where(kept, np.arange(len(times)), 0))  # the kept row at or before each
-    straight = np.where(kept[last], times[last], times[kept][0])  # rows before the first kept one take its time
+    before = np.maximum.accumulate(np.where(kept, times, times[kept][0]))  # the kept times around each row
+    after = np.minimum.accumulate(np.where(kept, times, np.iinfo(np.int64).max)[::-1])[::-1]
+    straight = np.maximum.accumulate(np.clip(times, before, after))
     far = np.abs(straight - times) > SECOND
     if np.count_nonzero(far) > max(10, len(rows) // 10):
         row = int(np.flatnonzero(far)[0])

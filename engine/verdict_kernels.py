@@ -106,25 +106,27 @@ def desync_kernel(kind, hidden, order, size, left, out):
 
 @njit(cache=True)
 def longest_in_order(times, kept):
-    """Mark a longest non-decreasing subsequence of ``times`` in ``kept`` (patience sorting)."""
+    """Mark a longest non-decreasing subsequence of ``times``; of several, the one that keeps the earlier rows."""
     n = times.size
-    ends = np.empty(n, np.int64)  # ends[k]: index of the smallest last element of such a sequence of length k + 1
-    before = np.empty(n, np.int64)
+    heads = np.empty(n, np.int64)  # heads[k]: the largest time that begins such a sequence of length k + 1
+    length_from = np.empty(n, np.int64)  # of the longest one that begins at a row
     length = 0
-    for i in range(n):
+    for i in range(n - 1, -1, -1):
         low, high = 0, length
-        if length and times[ends[length - 1]] <= times[i]:
+        if length and heads[length - 1] >= times[i]:
             low = length
         while low < high:
             middle = (low + high) // 2
-            if times[ends[middle]] <= times[i]:
+            if heads[middle] >= times[i]:
                 low = middle + 1
             else:
                 high = middle
-        ends[low] = i
-        before[i] = ends[low - 1] if low else -1
+        heads[low] = times[i]
+        length_from[i] = low + 1
         length = max(length, low + 1)
-    i = ends[length - 1]
-    while i >= 0:
-        kept[i] = True
-        i = before[i]
+    last = times.min()
+    for i in range(n):
+        if length_from[i] == length and times[i] >= last:
+            kept[i] = True
+            last = times[i]
+            length -= 1
