@@ -38,6 +38,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 FEES = ("maker_per_unit", "taker_per_unit")
 LIMITS = ("max_notional", "max_gross", "max_net", "daily_loss", "drawdown")
 LIVE_MUST_SAY = ("max_size", "max_notional", "max_position", "max_gross", "max_net", "daily_loss", "drawdown")
+FILE_KEYS = ("path", "file", "folder")  # endings of parameters that name one
 LARGEST_FEE = 1_000  # currency per unit of size: more is surely micro-units typed by mistake
 
 
@@ -201,6 +202,17 @@ def ns_utc(moment: str | datetime.date | datetime.datetime) -> int:
     return (moment - EPOCH) // datetime.timedelta(microseconds=1) * 1_000
 
 
+def read_setting(setting: str) -> tuple[str, Any]:
+    """``key=value`` as (key, value); the value is read as TOML where it is TOML, otherwise as text."""
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {setting}: write key=value, like --set broker.queue.model=fifo")
+    try:
+        return key.strip(), tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), text
+
+
 # Reading
 
 
@@ -210,14 +222,8 @@ def _as_typed(message: str, data: Mapping[str, Any]) -> str:
 
 
 def _apply(setting: str, data: dict[str, Any]) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {setting}: write key=value, like --set broker.queue.model=fifo")
-    try:
-        value = tomllib.loads(f"value = {text}", parse_float=Decimal)["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *parents, last = key.strip().split(".")
+    key, value = read_setting(setting)
+    *parents, last = key.split(".")
     at: Any = data
     for step in parents:
         at = (
@@ -342,10 +348,14 @@ def _resolve_paths(config: Config, folder: Path, where: str) -> Config:
     return msgspec.structs.replace(config, strategies=entries, feed_params=params)
 
 
-def _absolute(params: dict[str, Any], folder: Path) -> None:
-    for key, value in params.items():
-        if key.endswith(("path", "file", "folder")) and isinstance(value, str) and value:
+def _absolute(params: Any, folder: Path) -> None:
+    """Make what names a file absolute, in place, at any depth."""
+    items = params.items() if isinstance(params, dict) else enumerate(params) if isinstance(params, list) else ()
+    for key, value in items:
+        if isinstance(key, str) and key.endswith(FILE_KEYS) and isinstance(value, str) and value:
             params[key] = str(folder / Path(value).expanduser())
+        else:
+            _absolute(value, folder)
 
 
 def _tape_name(tape: Any, folder: Path, where: str) -> str:
@@ -356,6 +366,8 @@ def _tape_name(tape: Any, folder: Path, where: str) -> str:
         return str(path)
     if tape in shipped_tapes():
         return tape
+    if (data := os.environ.get("TICKWRIGHT_DATA")) and (Path(data) / tape).exists():
+        return str((Path(data) / tape).resolve())
     raise ConfigError(f"{where}: $.feed_params.tapes: no tape at {path}{did_you_mean(tape, shipped_tapes())}")
 
 
@@ -363,7 +375,7 @@ def _make_feed(config: Config, params: dict[str, Any]) -> Feed:
     where = f"{config.name}: $.feed_params"
     cls = import_class(config.feed, object, f"{config.name}: $.feed")
     shipped = shipped_tapes()
-    tapes = [Tape.load(shipped.get(tape, tape)) for tape in params.pop("tapes", [])]
+    tapes = [Tape.load(shipped.get(tape) or tape) for tape in params.pop("tapes", [])]
     takes = inspect.signature(cls).parameters
     if tapes and not any(p.kind is p.VAR_POSITIONAL for p in takes.values()):
         raise ConfigError(f"{where}: {config.feed} takes no tapes")

@@ -54,8 +54,17 @@ def cache_folder() -> Path:
     chosen = os.environ.get(VARIABLE)
     if chosen and Path(chosen).name == name:
         return Path(chosen)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tickwright"
-    return Path(chosen or home) / name
+    return Path(chosen or _home()) / name
+
+
+def is_chosen() -> bool:
+    """Whether the user set ``NUMBA_CACHE_DIR``, rather than ``ensure``."""
+    chosen = os.environ.get(VARIABLE)
+    return bool(chosen) and Path(chosen or "").parent != _home()
+
+
+def _home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tickwright"
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,13 +22,15 @@ from numpy.typing import NDArray
 from engine import clock, kernel_cache, run_folder
 from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.config import Config, Setup, build, load
-from engine.errors import ConfigError, StrategyError
+from engine.errors import ConfigError, StrategyError, TickwrightError
+from engine.events import Event, Started
 from engine.feed import Feed
 from engine.journal import RECORD, Journal, read_journal
 from engine.names import source_digest
 from engine.portfolio import fold
 from engine.result import Result, balances, count_orders, holdings, market_vwap, parent_cost
 from engine.strategy import Strategy
+from engine.tape import ROW, Kind
 
 if TYPE_CHECKING:
     from engine.desk import Desk
@@ -111,7 +114,8 @@ def run(
     Raises
     ------
     StrategyError
-        If a strategy raised. Its ``__cause__`` is the exception, its ``result`` what was done until then.
+        If a strategy raised. Its ``__cause__`` is the exception, its notes the event that woke the strategy and the
+        last row before, its ``result`` what was done until then.
     """
     many = [strategies] if isinstance(strategies, Strategy) else list(strategies)
     owners = list(accounts) or [Account(name="main" if len(many) == 1 else f"main-{n + 1}") for n in range(len(many))]
@@ -119,12 +123,13 @@ def run(
         raise ConfigError(f"{len(many)} strategies and {len(owners)} accounts; give each strategy its own account")
     kept = journal or KeptJournal()
     counted = CountedFeed(feed)
-    desks: dict[int, Desk] = {}
+    desks: list[Desk] = []
     partial, failure = "", None
     try:
         with _interruptible() as is_interrupted:
-            for _, desk in _wakeups(many, counted, owners, broker, risk, seed, kept):
-                desks[desk.account] = desk
+            for event, desk in _wakeups(many, counted, owners, broker, risk, seed, kept):
+                if type(event) is Started:
+                    desks.append(desk)
                 if watch is not None:
                     watch(desk.now, counted.rows)
                 if is_interrupted():
@@ -133,7 +138,7 @@ def run(
     except KeyboardInterrupt:
         partial = INTERRUPTED
     except StrategyError as error:
-        partial, failure = f"strategy raised: {error.__cause__ or error!r}", error
+        partial, failure = str(error), error
     result = _result(name, seed, partial, counted, feed, owners, desks, kept)
     if failure is not None:
         failure.result = result  # type: ignore[attr-defined]
@@ -229,7 +234,7 @@ def _wakeups(
     """The loop over a broker that is made here; its last records are written however the loop ends."""
     kernel_cache.ensure()
     from engine.broker.simulated import SimulatedBroker  # kernels: half a second that `import engine` need not pay
-    from engine.loop import wakeups
+    from engine.loop import wakeups, wants
 
     venue = SimulatedBroker(
         feed.tape.instruments,
@@ -240,18 +245,45 @@ def _wakeups(
         seed=seed,
         accounts=accounts,
         wakes=[strategy.wake for strategy in strategies],
-        wants=[_listens_to(strategy) for strategy in strategies],
+        wants=[wants(strategy) for strategy in strategies],
         journal=journal,
     )
     try:
         yield from wakeups(strategies, feed, venue)
+    except Exception as error:
+        handler, event = _handler_that_raised(error, strategies)
+        if not handler:
+            raise
+        failure = StrategyError(f"{handler} raised {type(error).__name__}: {error}")
+        failure.add_note(f"woken by {event}" if event else "before any event")
+        failure.add_note(_last_row(feed, *venue.cause))
+        raise failure from error
     finally:
         venue.close()
 
 
-def _listens_to(strategy: Strategy) -> tuple[bool, bool]:
-    """Whether fills, and other order events, have a handler."""
-    return type(strategy).on_fill is not Strategy.on_fill, type(strategy).on_order is not Strategy.on_order
+def _handler_that_raised(error: Exception, strategies: list[Strategy]) -> tuple[str, Event | None]:
+    """``Twap.on_timer`` and its event if a strategy's code was being run, else "": then it is not for its author."""
+    if isinstance(error, TickwrightError) and not isinstance(error, StrategyError):
+        return "", None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        strategy = frame.f_locals.get("self")
+        if any(strategy is one for one in strategies):
+            event = next((value for value in frame.f_locals.values() if isinstance(value, Event)), None)
+            return f"{type(strategy).__name__}.{frame.f_code.co_name}", event
+    return "", None
+
+
+def _last_row(feed: Feed, source: int, number: int) -> str:
+    if number < 0:
+        return "no row had been seen"
+    text = f"the last row was number {number:,} of source {source}"
+    rows = feed.tape.rows
+    if {instrument.source for instrument in feed.tape.instruments} != {source} or number >= len(rows):
+        return text  # numbers count within a source
+    row = rows[number]
+    fields = ", ".join(f"{name}={row[name]}" for name in ROW.names or () if name not in ("instrument", "kind"))
+    return f"{text}: {Kind(int(row['kind'])).name} {feed.tape.instruments[row['instrument']].symbol} {fields}"
 
 
 @contextmanager
@@ -281,7 +313,7 @@ def _result(
     counted: CountedFeed,
     feed: Feed,
     accounts: list[Account],
-    desks: dict[int, Desk],
+    desks: list[Desk],
     journal: Journal,
 ) -> Result:
     records = journal.records if isinstance(journal, KeptJournal) else _written(journal)
@@ -290,7 +322,7 @@ def _result(
     numbers = {instrument.symbol: number for number, instrument in enumerate(instruments)}
     pieces = getattr(feed, "parts", [feed.tape.rows])
     parents = []
-    for account, desk in sorted(desks.items()):
+    for account, desk in enumerate(desks):
         for parent in desk.parents:
             number = numbers[parent.order.symbol]
             vwap = market_vwap(pieces, number, parent.order.start, parent.order.end)

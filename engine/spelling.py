@@ -23,7 +23,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word.lower(), lower, n=1, cutoff=0.55)
     if close:
         return f"; did you mean '{lower[close[0]]}'?"
-    return f"; known are {', '.join(names)}" if names else "; it takes none"
+    return f"; known are {', '.join(names)}" if names else "; there are none"
 
 
 def explain(error: msgspec.ValidationError, schema: Any, root: str = "$") -> str:

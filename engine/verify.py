@@ -33,7 +33,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []  # what has changed since: tape, strategy, versions
 
 
-class _Differs(Exception):
+class _Differs(RunError):
     """Ends a repetition at its first different record."""
 
 

@@ -523,6 +523,11 @@ class SimulatedBroker:
         return due + self._mem[_FEED] if due < NEVER else NEVER
 
     @property
+    def cause(self) -> tuple[int, int]:
+        """(source, sequence number within it) of the last row applied; the number is -1 before the first."""
+        return self._mem[_AT["last_source"]], self._mem[_AT["last_seq"]]
+
+    @property
     def ledger(self) -> NDArray[np.void]:
         """LEDGER[accounts, instruments]: positions, cash, fees, cost and realised P/L as the venue has them."""
         return self._tables["ledger"].reshape(len(self.accounts), len(self.instruments))

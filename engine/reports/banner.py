@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -33,7 +33,8 @@ def banner(config: Config, market: Manifest, rows: int) -> list[str]:
     lines += [(name, _parameters(value)) for name, value in _fields(config.broker)]
     if not hasattr(config.broker, "impact"):
         lines.append(("impact", "none: own orders do not move the replayed market, so large ones look too cheap"))
-    lines.append(("risk", f"preset {config.risk.preset}: {_parameters(config.risk)}"))
+    lines.append(("risk", f"preset {config.risk.preset}: {_parameters(config.risk, _is_limit_on)}"))
+    lines.append(("risk off", ", ".join(n for n, value in _fields(config.risk) if not _is_limit_on(value)) or "none"))
     return [f"{name:<12}{text}" for name, text in lines]
 
 
@@ -59,8 +60,14 @@ def _arguments(params: dict[str, Any]) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in params.items() if value is not None)
 
 
-def _parameters(model: msgspec.Struct) -> str:
-    return ", ".join(f"{name} {_value(model, name, value)}" for name, value in _fields(model) if name != "preset")
+def _parameters(model: msgspec.Struct, shown: Callable[[Any], bool] = lambda value: True) -> str:
+    return ", ".join(
+        f"{name} {_value(model, name, value)}" for name, value in _fields(model) if name != "preset" and shown(value)
+    )
+
+
+def _is_limit_on(value: Any) -> bool:
+    return value not in (0, ())
 
 
 def _fields(model: msgspec.Struct) -> list[tuple[str, Any]]:
@@ -73,8 +80,6 @@ def _value(model: msgspec.Struct, name: str, value: Any) -> str:
         return f"lognormal (median {duration(value.median_ns)}, sigma {value.sigma}, floor {duration(value.floor_ns)})"
     if isinstance(value, msgspec.Struct):
         return f"({_parameters(value)})"
-    if isinstance(model, RiskConfig) and value in (0, ()):
-        return "off"
     if isinstance(model, Fees) and name in FEES:
         return money(value, 6)
     if isinstance(model, RiskConfig) and name in LIMITS:

@@ -1,0 +1,296 @@
+"""The command: ``tickwright demo | run | verify | data | configs | doctor | bench``.
+
+Each command is a few lines here and a function elsewhere, which is imported when it is needed: ``--help`` is quick.
+Standard output holds the answer (with ``--json`` exactly one object), standard error everything said meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+
+from engine.errors import StrategyError, TickwrightError
+
+OK, CURABLE, USAGE, STRATEGY, MISMATCH, INTERRUPTED = 0, 1, 2, 3, 4, 130
+EXIT_CODES = """Exit codes: 0 done; 1 something you can cure (the message says how); 2 wrong usage; 3 the strategy
+raised (the run folder is kept); 4 verify found a difference, or doctor a fault; 130 interrupted (the run folder is
+kept)."""
+
+
+@Parameter(name="*")
+@dataclass
+class Output:
+    """How the answer is given.
+
+    Parameters
+    ----------
+    json
+        Print exactly one JSON object on standard output.
+    quiet
+        Print no banner and no progress.
+    """
+
+    json: bool = False
+    quiet: bool = False
+
+
+PLAIN = Output()
+Sets = Annotated[tuple[str, ...], Parameter(name="--set")]
+
+app = App(
+    name="tickwright",
+    help="Replay recorded markets through your strategies and a simulated broker.",
+    help_epilogue=EXIT_CODES,
+    version=lambda: _version(),
+)
+data = App(name="data", help="Import, inspect, verify and export tapes.")
+app.command(data)
+
+
+@app.command
+def demo(*, output: Output = PLAIN) -> int:
+    """Work a VWAP parent order through a recorded day that ships with the project.
+
+    Example: tickwright demo
+    """
+    return run("demo", output=output)
+
+
+@app.command
+def run(
+    config: str,
+    *,
+    sets: Sets = (),
+    seed: int | None = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    chunks: int | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+    output: Output = PLAIN,
+) -> int:
+    """Run a config and leave a run folder.
+
+    Examples: tickwright run configs/twap.toml --set params.tactics.every_ms=500 --seed 3
+    | tickwright run mine.toml --from 2026-01-05T15:00 --to 2026-01-05T16:00
+
+    Parameters
+    ----------
+    config
+        A TOML file, or the name of a config that ships (see `tickwright configs`).
+    sets
+        A value laid over the config, key=value; may be repeated.
+    seed
+        Instead of the config's.
+    from_
+        First moment of the market to replay, ISO 8601, UTC unless it says otherwise.
+    to
+        First moment not to replay.
+    chunks
+        Rows handed over at a time; changes nothing but the speed.
+    out
+        The run folder; runs/NAME by default, with -2, -3, … where it exists.
+    overwrite
+        Replace the run folder instead.
+    """
+    from engine.commands import run_command
+
+    span = [f'feed_params.{key}="{value}"' for key, value in (("start", from_), ("end", to)) if value]
+    return run_command(config, [*sets, *span], seed, chunks, out, overwrite, output)
+
+
+@app.command
+def verify(folder: Path, *, output: Output = PLAIN) -> int:
+    """Run a run again: its fingerprint, or the first record that differs.
+
+    Example: tickwright verify runs/demo
+
+    Parameters
+    ----------
+    folder
+        A run folder.
+    """
+    from engine.commands import verify_command
+
+    return verify_command(folder, output)
+
+
+@app.command
+def configs(*, output: Output = PLAIN) -> int:
+    """List the configs that ship.
+
+    Example: tickwright configs
+    """
+    from engine.commands import configs_command
+
+    return configs_command(output)
+
+
+@app.command
+def doctor(*, output: Output = PLAIN) -> int:
+    """Check the installation: versions, kernel cache, disk, shipped data.
+
+    Example: tickwright doctor
+    """
+    from engine.doctor import examine
+
+    findings = examine()
+    lines = [f"{'ok' if finding.ok else '!!':<3}{finding.what:<14}{finding.found}" for finding in findings]
+    say(output, {"ok": all(finding.ok for finding in findings), "findings": findings}, lines)
+    return OK if all(finding.ok for finding in findings) else MISMATCH
+
+
+@app.command
+def bench(*, output: Output = PLAIN) -> int:
+    """Measure the engine; needs a checkout of the project.
+
+    Example: tickwright bench
+    """
+    from engine.commands import bench_command
+
+    return bench_command(output)
+
+
+@data.command(name="import")
+def import_(
+    form: str,
+    *files: Path,
+    out: Path,
+    sets: Sets = (),
+    overwrite: bool = False,
+    output: Output = PLAIN,
+) -> int:
+    """Make a tape of recorded files.
+
+    Examples: tickwright data import lobster messages.csv orderbook.csv --set symbol=AAPL --out tapes/aapl
+    | tickwright data import csv trades.csv columns.toml --out tapes/mine
+
+    Parameters
+    ----------
+    form
+        lobster (messages, books), quotes (quotes, trades), trades, bars, csv (file, column map) or parquet.
+    files
+        What to read, in the order that the form names.
+    out
+        The tape's folder; a folder of tapes where the files hold several days.
+    sets
+        An option of the form, key=value, like symbol=AAPL; may be repeated.
+    overwrite
+        Replace a tape that is there.
+    """
+    from engine.data_commands import import_command
+
+    return import_command(form, files, out, sets, overwrite, output)
+
+
+@data.command
+def inspect(tape: str, *, output: Output = PLAIN) -> int:
+    """Show what a tape holds: instruments, sessions, span, source and the data verdict.
+
+    Example: tickwright data inspect tapes/aapl
+
+    Parameters
+    ----------
+    tape
+        A tape's folder, or the name of one that ships.
+    """
+    from engine.data_commands import inspect_command
+
+    return inspect_command(tape, output)
+
+
+@data.command(name="verify")
+def verify_data(tape: str, *, output: Output = PLAIN) -> int:
+    """Check a tape's content against its hash, and its rows against the rules.
+
+    Example: tickwright data verify tapes/aapl
+
+    Parameters
+    ----------
+    tape
+        A tape's folder, or the name of one that ships.
+    """
+    from engine.data_commands import verify_tape_command
+
+    return verify_tape_command(tape, output)
+
+
+@data.command
+def export(tape: str, *, parquet: Path, overwrite: bool = False, output: Output = PLAIN) -> int:
+    """Write a tape as one parquet file that `data import parquet` reads back.
+
+    Example: tickwright data export tapes/aapl --parquet aapl.parquet
+
+    Parameters
+    ----------
+    tape
+        A tape's folder, or the name of one that ships.
+    parquet
+        The file to write.
+    overwrite
+        Replace a file that is there.
+    """
+    from engine.data_commands import export_command
+
+    return export_command(tape, parquet, overwrite, output)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; the value is the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = _answer(words)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # `tickwright … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more to say, also not at exit
+        return OK
+
+
+def _answer(words: list[str]) -> int:
+    """What the command returns; its errors as one sentence on standard error, and an exit code."""
+    as_json = "--json" in words
+    try:
+        return app(words, exit_on_error=False, print_error=False, result_action="return_value") or OK
+    except CycloptsError as error:
+        return _fail("usage", f"{error}".strip() or type(error).__name__, USAGE, as_json)
+    except StrategyError as error:
+        return _fail("strategy", str(error), STRATEGY, as_json)
+    except TickwrightError as error:
+        return _fail(type(error).__name__, str(error), CURABLE, as_json)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        cure = "check the path, its permissions and the space on its disk"
+        return _fail("OSError", f"{where}{error.strerror or error}; {cure}", CURABLE, as_json)
+    except KeyboardInterrupt:
+        return _fail("interrupted", "interrupted", INTERRUPTED, as_json)
+
+
+def _fail(kind: str, message: str, code: int, as_json: bool) -> int:
+    if as_json:
+        say(Output(json=True), {"error": {"kind": kind, "message": message}, "exit_code": code}, [])
+    print(f"tickwright: {message}", file=sys.stderr)
+    return code
+
+
+def say(output: Output, answer: Any, lines: list[str]) -> None:
+    """Give the answer: one JSON object, or lines for people."""
+    if output.json:
+        import msgspec
+
+        print(msgspec.json.encode(answer, enc_hook=str).decode())
+    else:
+        print("\n".join(lines))
+
+
+def _version() -> str:
+    from engine.run_folder import version
+
+    return version("tickwright")
