@@ -74,15 +74,14 @@ def tape(name: str) -> Tape:
 def replay(strategy: Strategy, market: Tape, *, stop_after: int = 0) -> dict[str, Any]:
     """Run a strategy over a tape; with ``stop_after`` leave after so many wakes."""
     from engine.broker.simulated import SimulatedBroker  # once the kernel cache has its place
-    from engine.loop import wakeups
+    from engine.loop import wakeups, wants
 
     with tempfile.TemporaryDirectory() as folder, Journal(Path(folder) / "journal.bin") as journal:
-        listens = (type(strategy).on_fill is not Strategy.on_fill, type(strategy).on_order is not Strategy.on_order)
         broker = SimulatedBroker(
             market.instruments,
             sessions=market.sessions,
             wakes=[strategy.wake],
-            wants=[listens],
+            wants=[wants(strategy)],
             journal=journal,
         )
         wakes = 0
