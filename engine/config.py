@@ -38,7 +38,7 @@ EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 FEES = ("maker_per_unit", "taker_per_unit")
 LIMITS = ("max_notional", "max_gross", "max_net", "daily_loss", "drawdown")
 LIVE_MUST_SAY = ("max_size", "max_notional", "max_position", "max_gross", "max_net", "daily_loss", "drawdown")
-FILE_KEYS = ("path", "file", "folder")  # endings of parameters that name one
+FILE_KEYS = ("path", "file", "folder", "root")  # endings of parameters that name one
 LARGEST_FEE = 1_000  # currency per unit of size: more is surely micro-units typed by mistake
 
 
@@ -174,9 +174,29 @@ def build(config: Config, *, feed_overrides: Mapping[str, Any] | None = None) ->
         entries.append(msgspec.structs.replace(entry, params=msgspec.to_builtins(params, enc_hook=str)))
     return Setup(
         config=msgspec.structs.replace(config, strategies=entries),
-        feed=_make_feed(config, {**config.feed_params, **(feed_overrides or {})}),
+        feed=make_feed(config, feed_overrides),
         strategies=strategies,
     )
+
+
+def make_feed(config: Config, overrides: Mapping[str, Any] | None = None) -> Feed:
+    """The feed alone; raises as ``build`` does."""
+    params = {**config.feed_params, **(overrides or {})}
+    where = f"{config.name}: $.feed_params"
+    cls = import_class(config.feed, object, f"{config.name}: $.feed")
+    shipped = shipped_tapes()
+    tapes = [Tape.load(shipped.get(tape) or tape) for tape in params.pop("tapes", [])]
+    takes = inspect.signature(cls).parameters
+    if tapes and not any(p.kind is p.VAR_POSITIONAL for p in takes.values()):
+        raise ConfigError(f"{where}: {config.feed} takes no tapes")
+    named = [name for name, p in takes.items() if p.kind is not p.VAR_POSITIONAL]
+    for key in params:
+        if key not in named:
+            raise ConfigError(f"{where}: unknown field '{key}'{did_you_mean(key, named)}")
+    missing = [name for name in named if takes[name].default is inspect.Parameter.empty and name not in params]
+    if missing or (not tapes and any(p.kind is p.VAR_POSITIONAL for p in takes.values())):
+        raise ConfigError(f"{where}: {config.feed} needs {', '.join(missing) or 'tapes = [...]'}")
+    return cls(*tapes, **params)
 
 
 def dump(config: Config) -> str:
@@ -350,12 +370,15 @@ def _resolve_paths(config: Config, folder: Path, where: str) -> Config:
 
 def _absolute(params: Any, folder: Path) -> None:
     """Make what names a file absolute, in place, at any depth."""
-    items = params.items() if isinstance(params, dict) else enumerate(params) if isinstance(params, list) else ()
-    for key, value in items:
-        if isinstance(key, str) and key.endswith(FILE_KEYS) and isinstance(value, str) and value:
-            params[key] = str(folder / Path(value).expanduser())
-        else:
-            _absolute(value, folder)
+    if isinstance(params, list):
+        for item in params:
+            _absolute(item, folder)
+    elif isinstance(params, dict):
+        for key, value in params.items():
+            if key.endswith(FILE_KEYS) and isinstance(value, str) and value:
+                params[key] = str(folder / Path(value).expanduser())
+            else:
+                _absolute(value, folder)
 
 
 def _tape_name(tape: Any, folder: Path, where: str) -> str:
@@ -369,24 +392,6 @@ def _tape_name(tape: Any, folder: Path, where: str) -> str:
     if (data := os.environ.get("TICKWRIGHT_DATA")) and (Path(data) / tape).exists():
         return str((Path(data) / tape).resolve())
     raise ConfigError(f"{where}: $.feed_params.tapes: no tape at {path}{did_you_mean(tape, shipped_tapes())}")
-
-
-def _make_feed(config: Config, params: dict[str, Any]) -> Feed:
-    where = f"{config.name}: $.feed_params"
-    cls = import_class(config.feed, object, f"{config.name}: $.feed")
-    shipped = shipped_tapes()
-    tapes = [Tape.load(shipped.get(tape) or tape) for tape in params.pop("tapes", [])]
-    takes = inspect.signature(cls).parameters
-    if tapes and not any(p.kind is p.VAR_POSITIONAL for p in takes.values()):
-        raise ConfigError(f"{where}: {config.feed} takes no tapes")
-    named = [name for name, p in takes.items() if p.kind is not p.VAR_POSITIONAL]
-    for key in params:
-        if key not in named:
-            raise ConfigError(f"{where}: unknown field '{key}'{did_you_mean(key, named)}")
-    missing = [name for name in named if takes[name].default is inspect.Parameter.empty and name not in params]
-    if missing or (not tapes and any(p.kind is p.VAR_POSITIONAL for p in takes.values())):
-        raise ConfigError(f"{where}: {config.feed} needs {', '.join(missing) or 'tapes = [...]'}")
-    return cls(*tapes, **params)
 
 
 def _decode(kind: type, value: Any) -> Any:
