@@ -377,6 +377,10 @@ def _absolute(params: Any, folder: Path) -> None:
         for key, value in params.items():
             if key.endswith(FILE_KEYS) and isinstance(value, str) and value:
                 params[key] = str(folder / Path(value).expanduser())
+            elif key == "tapes" and isinstance(value, list):
+                shipped = shipped_tapes()
+                names = [_tape_name(tape, folder, "params") for tape in value]
+                params[key] = [str(shipped.get(name, name)) for name in names]
             else:
                 _absolute(value, folder)
 

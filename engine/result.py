@@ -70,6 +70,8 @@ class ParentCost(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     side: int
     size: int
+    start: int
+    end: int
     done: int
     average_price: float | None
     arrival_price: float | None  # mid of the first quote at or after the start
@@ -77,6 +79,7 @@ class ParentCost(msgspec.Struct, frozen=True, kw_only=True):
     slippage_arrival_bp: float | None
     slippage_vwap_bp: float | None
     fees: int
+    children: list[int]  # order ids
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -178,6 +181,8 @@ def parent_cost(
         symbol=order.symbol,
         side=order.side,
         size=order.size,
+        start=order.start,
+        end=order.end,
         done=parent.done,
         average_price=_quoted(instrument, paid),
         arrival_price=_quoted(instrument, parent.arrival_price),
@@ -185,6 +190,7 @@ def parent_cost(
         slippage_arrival_bp=_slippage_bp(order.side, paid, parent.arrival_price),
         slippage_vwap_bp=_slippage_bp(order.side, paid, interval_vwap),
         fees=fees,
+        children=parent.children,
     )
 
 
