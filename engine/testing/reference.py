@@ -14,7 +14,7 @@ the compiled broker to it, record for record. Everything that is not a row waits
 from __future__ import annotations
 
 import heapq
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from math import exp
@@ -124,6 +124,7 @@ class ReferenceBroker:
         self._last_ts = self._last_recv = 0
         self._finished = self._closed = self._over = False
         self._in_flight: dict[int, Request] = {}
+        self._messages: Counter[tuple[int, int]] = Counter()  # sent so far, by purpose and account
         self._rung = [-1 for _ in accounts]
         for number, (start, end) in enumerate(self.sessions):
             self._when(start, START, (1, number), self.venue.session_starts)
@@ -230,7 +231,7 @@ class ReferenceBroker:
         self._at(time, phase, order, happen)
 
     def _report(self, report: Report) -> None:
-        latency = _pick(self._response, lambda: self.venue.draw(philox.RESPONSE, report.account, report.number))
+        latency = self._drawn(self._response, philox.RESPONSE, report.account, report.number)
         now = max(self._last_report[report.account], report.ts + latency)
         self._last_report[report.account] = now
         self._at(now - self._shift, REPORT, (), lambda: self._hear(report, now))
@@ -242,6 +243,12 @@ class ReferenceBroker:
         wants_fill, wants_order = self.wants[report.account]
         if event is not None and (wants_fill if report.kind == RecordKind.FILL else wants_order):
             yield self._wake(report.account, event, now)
+
+    def _drawn(self, table: list[int], purpose: int, account: int, number: int) -> int:
+        """The latency of the account's next request or report."""
+        n = self._messages[purpose, account]
+        self._messages[purpose, account] += 1
+        return table[0] if len(table) == 1 else table[philox.draw(self.seed, purpose, account, number, n) >> 52]
 
     # ---- timers
 
@@ -363,7 +370,7 @@ class ReferenceBroker:
             return
         if request.order:
             self._views[request.account].sent(request.order)
-        latency = _pick(self._entry, lambda: self.venue.draw(philox.ENTRY, request.account, request.number))
+        latency = self._drawn(self._entry, philox.ENTRY, request.account, request.number)
         arrival = max(self._last_arrival[request.account], request.sent + latency)
         self._last_arrival[request.account] = arrival
         k = next(self._counter)
@@ -433,7 +440,3 @@ def _table(latency: int | Lognormal) -> list[int]:
     normal = NormalDist()
     quantiles = (normal.inv_cdf((i + 0.5) / 4096) for i in range(4096))
     return [latency.floor_ns + round(latency.median_ns * exp(latency.sigma * z)) for z in quantiles]
-
-
-def _pick(table: list[int], bits: Callable[[], int]) -> int:
-    return table[0] if len(table) == 1 else table[bits() >> 52]

@@ -180,10 +180,10 @@ def exposure(venue: Venue, order: Order, replaced: Order | None) -> Reason:
     """Gate 10."""
     risk, ledger = venue.risk, venue.ledgers[order.account]
     position = ledger.position[order.instrument]
-    if order.flags & OrderFlag.REDUCE_ONLY and (order.side * position >= 0 or order.size > abs(position)):
+    wanted = sum(other.open for other in _open_beside(venue, order, replaced) if other.side == order.side) + order.size
+    if order.flags & OrderFlag.REDUCE_ONLY and (order.side * position >= 0 or wanted > abs(position)):
         return Reason.NOT_REDUCING
-    same_side = sum(other.open for other in _open_beside(venue, order, replaced) if other.side == order.side)
-    if risk.max_position and abs(position + order.side * (same_side + order.size)) > risk.max_position:
+    if risk.max_position and order.side * position + wanted > risk.max_position:
         return Reason.MAX_POSITION
     currency = venue.instruments[order.instrument].currency
     marks = venue.marks()

@@ -39,6 +39,7 @@ class Order:
     triggered: bool = False
     working: int | None = None  # the price at which it rests in the queue; None: unseen or unpriced
     ahead: float = inf  # displayed size before it at its price; inf: not known (always a whole number otherwise)
+    traded: int = 0  # at its price since it took its place or the level last changed
     shown: int = 0  # what may fill at this place in the queue
     place: int = 0  # running number of its place in the queue
     rows_before: int = 0  # rows that the venue had seen when it got that place

@@ -43,7 +43,6 @@ class Market:
         self.last_bar: int | None = None
         self.volume = 0  # this session
         self.taken: dict[tuple[int, int], int] = defaultdict(int)  # by (side, price): what we took of the level
-        self.traded: dict[tuple[int, int], int] = defaultdict(int)  # traded there, not yet shown by the level
         self.added: dict[int, int] = {}  # market order id: rows seen when it came
         self.group_trades: list[int] = []  # prices that may trigger stops
 
@@ -77,7 +76,7 @@ class Venue:
         self.last_heard = 0
         self.places = 0
         self.touched: list[int] = []  # instruments of the current group, in order of first touch
-        self.draws: dict[tuple[int, int, int], int] = defaultdict(int)
+        self.queue_draws: dict[tuple[int, int], int] = defaultdict(int)
         # gates
         self.alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
         self.tokens: dict[int, tuple[int, int]] = dict.fromkeys(range(len(accounts)), (risk.burst * SECOND, 0))
@@ -119,12 +118,6 @@ class Venue:
 
     def marks(self) -> list[int | None]:
         return [self.mark(index) for index in range(len(self.instruments))]
-
-    def draw(self, purpose: int, account: int, number: int) -> int:
-        """The order's next 64 random bits for a purpose."""
-        n = self.draws[purpose, account, number]
-        self.draws[purpose, account, number] += 1
-        return philox.draw(self.seed, purpose, account, number, n)
 
     # ---- rows
 
@@ -177,8 +170,9 @@ class Venue:
             return
         if self.tradable(index):
             self._trade_fills(index, aggressor, row.price, row.size, bool(hidden))
-        if row.kind == Kind.TRADE and not hidden:
-            market.traded[-aggressor, row.price] += row.size
+        elif not hidden:
+            for order in self.resting(index, -aggressor):
+                order.traded += row.size if self.our_price(order) == row.price else 0
 
     def _guess_aggressor(self, market: Market, price: int) -> int:
         (bid, bid_size), (ask, ask_size) = market.book.best(BID), market.book.best(ASK)
@@ -196,6 +190,7 @@ class Venue:
             elif better == 0 and not hidden:
                 volume = max(0, left - order.ahead - before_us)
                 order.ahead = max(0, order.ahead - left)
+                order.traded += size
                 before_us += self._fill_place(order, int(volume))
 
     def _fill_place(self, order: Order, most: int) -> int:
@@ -210,17 +205,14 @@ class Venue:
 
     def _level_changes(self, index: int, row: Row, change: Change) -> None:
         market, key = self.markets[index], (change.side, change.price)
-        traded = market.traded.pop(key, 0)
         shrunk = change.old - change.new
-        if shrunk <= 0:
-            return
-        market.taken[key] = max(0, market.taken[key] - shrunk)
-        if not (change.queue and change.in_view):
-            return
-        cancels = 0 if row.kind == Kind.EXECUTE else shrunk - min(shrunk, traded)
+        if shrunk > 0:
+            market.taken[key] = max(0, market.taken[key] - shrunk)
         for order in self.resting(index, change.side):
             if self.our_price(order) == change.price:
-                self._queue_shrinks(order, row, change, shrunk, cancels)
+                traded, order.traded = order.traded, 0
+                if shrunk > 0 and change.queue and change.in_view:
+                    self._queue_shrinks(order, row, change, shrunk, max(0, shrunk - traded))
 
     def _queue_shrinks(self, order: Order, row: Row, change: Change, shrunk: int, cancels: int) -> None:
         model = self.config.queue.model
@@ -230,7 +222,9 @@ class Venue:
             if row.kind in (Kind.REDUCE, Kind.DELETE) and came <= order.rows_before:
                 order.ahead = max(0, order.ahead - shrunk)
         elif model == "probabilistic" and cancels and 0 < order.ahead < inf:
-            bits = self.draw(philox.QUEUE, order.account, order.number)
+            n = self.queue_draws[order.account, order.number]
+            self.queue_draws[order.account, order.number] += 1
+            bits = philox.draw(self.seed, philox.QUEUE, order.account, order.number, n)
             share = _share_ahead(order.ahead, max(0, change.old - order.ahead), self.config.queue.exponent)
             order.ahead -= floor(cancels * share + philox.uniform(bits))
         order.ahead = min(order.ahead, change.new)
@@ -464,6 +458,7 @@ class Venue:
         order.shown = min(order.display or order.open, order.open)
         displayed = self._displayed_at(order.instrument, order.side, self.our_price(order))
         order.ahead = inf if displayed is None else displayed
+        order.traded = 0
 
     def peg_price(self, order: Order) -> int | None:
         """Where a peg would rest now; None where its reference is missing."""
