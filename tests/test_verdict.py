@@ -83,7 +83,8 @@ GOOD = {"L1": quote(), "L2": {"kind": Kind.DEPTH, "side": 1, "price": 100, "size
 def test_a_bad_row_is_dropped_and_counted_under_its_code(code, instrument, row):
     good = GOOD.get(instrument.book, bar((10, 12, 9, 11)))
     rows, found = clean(rows_of(good, row), [instrument])
-    assert len(rows) == 1 and rows["kind"][0] == good["kind"]
+    assert len(rows) == 1
+    assert rows["kind"][0] == good["kind"]
     assert found.dropped == {code: 1}
     assert found.counts == {code: 1}
 
@@ -128,7 +129,8 @@ def test_what_is_in_order_is_not_flagged(rows):
 def test_an_instrument_may_allow_negative_prices():
     spread = Instrument(symbol="S", tick=1, book="L1", allows_negative_price=True)
     rows, found = clean(rows_of(quote(bid=-20, ask=-10)), [spread])
-    assert len(rows) == 1 and not found.counts
+    assert len(rows) == 1
+    assert not found.counts
 
 
 def test_a_dropped_row_hands_its_last_to_what_is_left_of_its_group():
@@ -143,14 +145,16 @@ def test_time_that_goes_back_is_clamped_and_flagged_beyond_a_second():
     kept, found = clean(rows_of(*(quote(ts_event=at, ts_recv=at) for at in times)), [L1])
     assert kept["ts_event"].tolist() == [at * SECOND for at in (10, 20, 20, 21, 21, 22)]
     assert kept["ts_recv"].tolist() == kept["ts_event"].tolist()
-    assert found.flagged == {"TIME_BACK": 1} and found.noted == {"TIME_CLAMPED": 2}
+    assert found.flagged == {"TIME_BACK": 1}
+    assert found.noted == {"TIME_CLAMPED": 2}
 
 
 def test_one_wild_time_ahead_does_not_move_the_rows_after_it():
     times = [1, 2, 600 * SECOND, 3, 4]
     kept, found = clean(rows_of(*(quote(ts_event=at) for at in times)), [L1])
     assert kept["ts_event"].tolist() == [1, 2, 3, 3, 4]
-    assert found.noted["TIME_CLAMPED"] == 1 and found.flagged["TIME_BACK"] == 1
+    assert found.noted["TIME_CLAMPED"] == 1
+    assert found.flagged["TIME_BACK"] == 1
 
 
 @given(st.lists(st.integers(0, 20), min_size=1, max_size=30))
@@ -174,18 +178,21 @@ def test_the_same_number_and_content_again_is_dropped_and_a_hole_is_counted():
     rows = rows_of(*(quote(bid_size=size, ts_event=at) for at, size in ((1, 1), (2, 2), (2, 2), (9, 3))))
     kept, found = clean(rows, [L1], sequence=np.array([1, 2, 2, 5]))
     assert kept["size"].tolist() == [1, 2, 3]
-    assert found.dropped == {"DUP": 1} and found.noted == {"GAP": 2}
+    assert found.dropped == {"DUP": 1}
+    assert found.noted == {"GAP": 2}
 
 
 def test_without_numbers_equal_rows_are_kept():
     kept, found = clean(rows_of(trade(ts_event=1), trade(ts_event=1)), [NONE])
-    assert len(kept) == 2 and not found.dropped
+    assert len(kept) == 2
+    assert not found.dropped
 
 
 def test_rows_out_of_the_order_of_their_numbers_are_put_in_order():
     rows = rows_of(*(quote(bid_size=size, ts_event=size) for size in (1, 3, 2)))
     kept, found = clean(rows, [L1], sequence=np.array([1, 3, 2]))
-    assert kept["size"].tolist() == [1, 2, 3] and found.noted == {"REORDER": 1}
+    assert kept["size"].tolist() == [1, 2, 3]
+    assert found.noted == {"REORDER": 1}
 
 
 def test_the_same_number_with_other_content_is_refused():
@@ -243,16 +250,17 @@ def test_cleaning_loses_nothing_uncounted_leaves_a_tape_in_order_and_twice_is_on
         rows[-1]["order_id"] = index
     try:
         kept, found = clean(rows_of(*rows), [L1])
-    except TapeError as error:
-        assert "no row is left" in str(error)
+    except TapeError:  # nothing was left
         return
     assert len(kept) + sum(found.dropped.values()) == len(rows)
     assert sum(found.rows.values()) == len(kept)
     tape = Tape(kept, Manifest(instruments=[L1], verdict=found.counts))
     check(tape)
     again, second = clean(kept, [L1])
-    assert again.tobytes() == kept.tobytes() and not second.dropped
-    assert verdict(tape).flagged == found.flagged and verdict(tape).dropped == found.dropped
+    assert again.tobytes() == kept.tobytes()
+    assert not second.dropped
+    assert verdict(tape).flagged == found.flagged
+    assert verdict(tape).dropped == found.dropped
 
 
 def test_the_verdict_reads_like_a_sentence():
@@ -273,7 +281,8 @@ def test_the_verdict_reads_like_a_sentence():
 def test_quiet_stretches_are_counted_in_session_only():
     rows = rows_of(quote(ts_event=10 * SECOND), quote(ts_event=500 * SECOND))
     _, found = clean(rows, [L1], sessions=[(0, 11 * SECOND), (499 * SECOND, 501 * SECOND)])
-    assert found.quiet == 0 and found.longest_quiet_ns == 10 * SECOND
+    assert found.quiet == 0
+    assert found.longest_quiet_ns == 10 * SECOND
 
 
 REFUSED = [

@@ -75,7 +75,8 @@ def test_csv_and_parquet_give_the_same_rows(tmp_path_factory, seed):
     one = import_lobster(*write_lobster_csv(folder, *market, 3))
     two = import_lobster(*write_lobster_parquet(folder, *market, 3))
     assert one.rows.tobytes() == two.rows.tobytes()
-    assert one.instruments == two.instruments and one.sessions == two.sessions
+    assert one.instruments == two.instruments
+    assert one.sessions == two.sessions
 
 
 def test_messages_become_rows_in_their_order_with_their_terms(files):
@@ -120,30 +121,43 @@ def test_halts_become_states_and_crosses_auction_prints(tmp_path):
     assert print_["flags"] & Flag.AUCTION
 
 
-CSV_FAULTS = [
-    ("message", lambda lines: ["", *lines[1:]][:0], r"the file is empty"),
-    ("message", lambda lines: [*lines[:4], lines[4] + ",7", *lines[5:]], r"row 5: Expected 6 columns, got 7; mend that line"),
-    ("message", lambda lines: [*lines[:4], "34200.1,1,7,10", *lines[5:]], r"row 5: Expected 6 columns, got 4"),
-    ("message", lambda lines: ["34200.1,one,7,10,1000000,1", *lines[1:]], r"row 1, column 2 \(type\): invalid value 'one'"),
-    ("message", lambda lines: [*lines[:2], "noon,1,7,10,1000000,1", *lines[3:]], r"row 3, column 1 \(time\): .*'noon'"),
-    ("message", lambda lines: [*lines[:2], "34200.1,1,7,nan,1000000,1", *lines[3:]], r"row 3, column 4 \(size\): .*nan"),
-    ("message", lambda lines: [*lines[:2], "34200.1,1,7,,1000000,1", *lines[3:]], r"row 3: column size has no whole number"),
-    ("message", lambda lines: [*lines[:2], ",1,7,1,1000000,1", *lines[3:]], r"row 3: column time is empty"),
-    ("message", lambda lines: [*lines[:2], "34200.1,9,7,1,1000000,1", *lines[3:]], r"row 3: type is not one of 1 to 7 \(9\)"),
-    ("message", lambda lines: [*lines[:2], "34200.1,1,7,1,1000000,0", *lines[3:]], r"row 3: direction is not 1 or -1 \(0\)"),
-    ("message", lambda lines: [*lines[:2], "34200.1,1,7,-5,1000000,1", *lines[3:]], r"row 3: size is not positive \(-5\)"),
-    ("message", lambda lines: [*lines[:2], "99999.1,1,7,5,1000000,1", *lines[3:]], r"row 3: time is not within a day"),
+BAD_LINES = [
+    ("message", "34200.1,1,7,10,1000000,1,7", r"row 5: Expected 6 columns, got 7; mend that line"),
+    ("message", "34200.1,1,7,10", r"row 5: Expected 6 columns, got 4"),
+    ("message", "34200.1,one,7,10,1000000,1", r"row 5, column 2 \(type\): invalid value 'one'"),
+    ("message", "noon,1,7,10,1000000,1", r"row 5, column 1 \(time\): .*'noon'"),
+    ("message", "34200.0000000001,1,7,10,1000000,1", r"row 5, column 1 \(time\): .*would cause data loss"),
+    ("message", "34200.1,1,7,nan,1000000,1", r"row 5, column 4 \(size\): .*nan"),
+    ("message", "34200.1,1,7,,1000000,1", r"row 5: column size has no whole number"),
+    ("message", ",1,7,1,1000000,1", r"row 5: column time is empty"),
+    ("message", "34200.1,9,7,1,1000000,1", r"row 5: type is not one of 1 to 7 \(9\)"),
+    ("message", "34200.1,1,7,1,1000000,0", r"row 5: direction is not 1 or -1 \(0\)"),
+    ("message", "34200.1,1,7,-5,1000000,1", r"row 5: size is not positive \(-5\)"),
+    ("message", "99999.1,1,7,5,1000000,1", r"row 5: time is not within a day"),
+    ("orderbook", "1,x,3,4,5,6,7,8", r"row 5, column 2 \(ask_sz_1\): .*'x'"),
+    ("orderbook", "1,nan,3,4,5,6,7,8", r"row 5, column 2 \(ask_sz_1\): .*nan"),
+    ("orderbook", "1,2,3", r"row 5: Expected 8 columns, got 3"),
+]
+BAD_FILES = [
+    ("message", lambda lines: [], r"the file is empty"),
     ("message", lambda lines: lines[:-1], r"200 rows, but .* has 199; each message has one book row"),
     ("orderbook", lambda lines: lines[:-1], r"199 rows, but .* has 200"),
     ("orderbook", lambda lines: [line.rsplit(",", 1)[0] for line in lines], r"7 columns, but a level has four"),
-    ("orderbook", lambda lines: [*lines[:7], "1,x,3,4,5,6,7,8", *lines[8:]], r"row 8, column 2 \(ask_sz_1\): .*'x'"),
-    ("orderbook", lambda lines: [*lines[:7], "1,2,3", *lines[8:]], r"row 8: Expected 8 columns, got 3"),
     ("orderbook", lambda lines: lines[::-1], r"executions of .* are at its best price; give the message and book file"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("which", "spoil", "says"), CSV_FAULTS)
-def test_a_bad_file_is_refused_with_file_row_and_cure(files, which, spoil, says):
+@pytest.mark.parametrize(("which", "line", "says"), BAD_LINES)
+def test_a_bad_line_is_refused_with_file_row_and_cure(files, which, line, says):
+    assert_refused(files, which, lambda lines: [*lines[:4], line, *lines[5:]], says)
+
+
+@pytest.mark.parametrize(("which", "spoil", "says"), BAD_FILES)
+def test_a_bad_file_is_refused_with_a_cure(files, which, spoil, says):
+    assert_refused(files, which, spoil, says)
+
+
+def assert_refused(files, which, spoil, says) -> None:
     bad = next(file for file in files if which in file.name)
     lines = bad.read_text().splitlines()
     bad.write_text("".join(line + "\n" for line in spoil(lines)))
@@ -171,7 +185,9 @@ def test_a_feed_of_files_is_imported_once_and_then_read_from_the_cache(files, tm
     second = LobsterFeed(**arguments)
     assert capsys.readouterr().err == ""
     one, two = first.read(until=0), second.read(until=0)
-    assert one is not None and two is not None and one.tobytes() == two.tobytes()
+    assert one is not None
+    assert two is not None
+    assert one.tobytes() == two.tobytes()
     files[0].write_text(files[0].read_text().replace("1000", "1001", 1))  # other content, another tape
     with pytest.raises(TapeError, match="3 message files"):
         LobsterFeed(messages=["a"] * 3, books=["b"])
@@ -243,7 +259,8 @@ def test_explained_messages_alone_move_the_touch_as_the_file_does(recorded_data)
         side = int(row["side"])
         ours, file = book.best(side, 5), shown(books[at], side)
         # a level that the message before did not show may only be the last one, come into view again as we knew it
-        assert file[: len(ours)] == ours and len(file) - len(ours) <= 1
+        assert file[: len(ours)] == ours
+        assert len(file) - len(ours) <= 1
         checked += 1
     assert checked > 130_000
 
@@ -258,7 +275,8 @@ def test_the_raw_form_of_a_recorded_day_agrees_with_the_parquet_form(recorded_da
     seen = set(zip(*(ten[name].tolist() for name in names), strict=True))
     # each message of the one-level file before the ten-level file ends is in it, to the nanosecond
     missing = [row for row in zip(*(one[name][inside].tolist() for name in names), strict=True) if row not in seen]
-    assert not missing and np.count_nonzero(inside) > 100
+    assert not missing
+    assert np.count_nonzero(inside) > 100
     tape = import_lobster(*raw)
     assert_book_equals_file(tape, read_books(raw[1]))
     assert len(read_books(raw[1])) == 999
