@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -166,7 +167,8 @@ def prepare() -> None:
     if not (DATA / "hundred_hft.npz").exists():
         streams = [generate(100_000, seed=SEED + j) for j in range(100)]
         _save(merge(streams), "hundred", 100)
-        np.savez(DATA / "hundred_hft.npz", **{f"s{j:03d}": hftbacktest_rows(rows) for j, rows in enumerate(streams)})
+        arrays: dict[str, Any] = {f"s{j:03d}": hftbacktest_rows(rows) for j, rows in enumerate(streams)}
+        np.savez(DATA / "hundred_hft.npz", **arrays)
     if not (DATA / "ten_million_hft.npz").exists():
         rows = generate(10_000_000)
         _save(rows, "ten_million", 1)

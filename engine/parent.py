@@ -124,9 +124,9 @@ class Parent(msgspec.Struct):
 
     def observe(self, event: events.Event) -> bool:
         """Take a report in; False if it is about somebody else's order (or a child already accounted for)."""
-        child = self.working.get(event.order_id) if isinstance(event, events.OrderEvent) else None
-        if child is None:
+        if not isinstance(event, events.OrderEvent) or event.order_id not in self.working:
             return False
+        child = self.working[event.order_id]
         match event:
             case events.Filled():
                 self.done += event.size

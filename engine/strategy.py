@@ -50,6 +50,7 @@ class Strategy:
     class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """No parameters."""
 
+    params: Any  # an instance of the subclass's Params
     wake: Wake = Wake()
     state: Any = None
     handlers: ClassVar[tuple[str, ...]] = (
