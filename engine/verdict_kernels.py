@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from engine.levels import add_to_level, set_level
+from engine.levels import add_to_level, level_index, set_level
 from engine.tape import Flag, Kind
 
 QUOTE, DEPTH, ADD, REDUCE, DELETE = (int(kind) for kind in (Kind.QUOTE, Kind.DEPTH, Kind.ADD, Kind.REDUCE, Kind.DELETE))
@@ -72,18 +72,32 @@ def jump_kernel(prices, tick, window, least, factor, floor, out):
             usual = max(tick, abs(median) // floor)
             # the exact median distance is only worth its cost where the floor does not already excuse the price
             if distance > factor * usual:
-                usual = max(usual, np.sort(np.abs(ordered[:n] - median))[n // 2])
-                out[i] = distance > factor * usual
+                out[i] = distance > factor * max(usual, _median_distance(ordered, n))
         if n == window:
-            j = np.searchsorted(ordered[:n], prices[i - window])
-            for m in range(j, n - 1):
-                ordered[m] = ordered[m + 1]
+            for j in range(level_index(ordered, n, prices[i - window]), n - 1):
+                ordered[j] = ordered[j + 1]
             n -= 1
-        j = np.searchsorted(ordered[:n], p)
-        for m in range(n, j, -1):
-            ordered[m] = ordered[m - 1]
-        ordered[j] = p
+        at = level_index(ordered, n, p)
+        for j in range(n, at, -1):
+            ordered[j] = ordered[j - 1]
+        ordered[at] = p
         n += 1
+
+
+@njit(cache=True)
+def _median_distance(ordered, n):
+    """The middle one of the distances of ``ordered[:n]`` from its median: its nearest half, from the inside out."""
+    low, high = n // 2, n // 2 + 1
+    median = ordered[low]
+    nearest = 0
+    for _ in range(n // 2 + 1):
+        if high == n or (low >= 0 and median - ordered[low] <= ordered[high] - median):
+            nearest = median - ordered[low]
+            low -= 1
+        else:
+            nearest = ordered[high] - median
+            high += 1
+    return nearest
 
 
 @njit(cache=True)

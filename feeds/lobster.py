@@ -223,9 +223,9 @@ def _rows(
     """ROW[m] with times still from midnight, the number of REVEAL rows, and of messages that needed one."""
     n = len(books)
     opening = opening_book(told, books[0])
-    message, side, price, size = reveals(
-        told["type"], told["direction"], told["price"], told["size"], books, levels, opening
-    )
+    told_terms = (told[name] for name in ("type", "direction", "price", "size"))
+    changes, found = reveals(*told_terms, books, levels, opening)
+    message, side, price, size = changes[:found].T
     rows = np.zeros(len(opening) + n + len(message), ROW)
     first = rows[: len(opening)]
     first["kind"], first["side"], first["price"], first["size"] = (

@@ -28,48 +28,65 @@ def opening_book(told: dict[str, NDArray[np.int64]], book: NDArray[np.int64]) ->
 
 @njit(cache=True)
 def reveals(kind, direction, price, size, books, levels, opening):
-    """(message, side, price, size)[m] of what the messages before it do not explain in the file's book."""
+    """Changes of the file's book that its messages do not explain: int64[room, 4] of which m are filled, and m.
+
+    Columns: message, side, price, size.
+    """
     n = kind.size
     room = opening.shape[0] + n * (levels + 1) + 2  # pages that are never written are never taken
-    keys = np.empty((2, room), np.int64)  # bids, asks
-    sizes = np.empty((2, room), np.int64)
-    count = np.zeros(2, np.int64)
-    for i in range(opening.shape[0]):
-        s = 0 if opening[i, 0] > 0 else 1
-        count[s] = set_level(keys[s], sizes[s], count[s], opening[i, 0] * opening[i, 1], opening[i, 2])
+    bid_keys, bid_sizes = np.empty(room, np.int64), np.empty(room, np.int64)
+    ask_keys, ask_sizes = np.empty(room, np.int64), np.empty(room, np.int64)
+    bids = asks = 0
     out = np.empty((n + 1024, 4), np.int64)
     found = 0
-    for i in range(n):
-        if kind[i] <= EXECUTE:
-            s = 0 if direction[i] > 0 else 1
-            change = size[i] if kind[i] == SUBMIT else -size[i]
-            count[s] = add_to_level(keys[s], sizes[s], count[s], direction[i] * price[i], change)
-        for s in range(2):
-            sign = 1 - 2 * s
-            column = 2 - 2 * s
-            k = count[s] - 1  # our next best level not yet held against the file
-            for level in range(levels):
-                if found + count[s] + 2 > out.shape[0]:
-                    grown = np.empty((2 * out.shape[0] + count[s], 4), np.int64)
-                    grown[:found] = out[:found]
-                    out = grown
-                shown = books[i, 4 * level + column + 1]
-                key = sign * books[i, 4 * level + column] if shown > 0 else WORST
-                while k >= 0 and keys[s, k] > key:  # better than the file's next level, but not in it
-                    out[found, 0], out[found, 1], out[found, 2], out[found, 3] = i, sign, sign * keys[s, k], 0
-                    found += 1
-                    count[s] = set_level(keys[s], sizes[s], count[s], keys[s, k], 0)
-                    k -= 1
-                if shown <= 0:
-                    break  # the file shows the whole side, and now so do we
-                if k >= 0 and keys[s, k] == key:
-                    same = sizes[s, k] == shown
-                    sizes[s, k] = shown
-                    k -= 1
-                else:
-                    same = False
-                    count[s] = set_level(keys[s], sizes[s], count[s], key, shown)
-                if not same:
-                    out[found, 0], out[found, 1], out[found, 2], out[found, 3] = i, sign, sign * key, shown
-                    found += 1
-    return out[:found, 0].copy(), out[:found, 1].copy(), out[:found, 2].copy(), out[:found, 3].copy()
+    for i in range(-opening.shape[0], n):
+        # the opening book comes first, as if it were submitted
+        side = direction[i] if i >= 0 else opening[i, 0]
+        key = side * (price[i] if i >= 0 else opening[i, 1])
+        change = (size[i] if kind[i] == SUBMIT else -size[i]) if i >= 0 else opening[i, 2]
+        if i < 0 or kind[i] <= EXECUTE:
+            if side > 0:
+                bids = add_to_level(bid_keys, bid_sizes, bids, key, change)
+            else:
+                asks = add_to_level(ask_keys, ask_sizes, asks, key, change)
+        if i < 0:
+            continue
+        if found + bids + asks + 2 * levels > out.shape[0]:
+            grown = np.empty((2 * out.shape[0] + bids + asks, 4), np.int64)
+            for j in range(found):  # element by element: slices would take seconds to compile
+                for field in range(4):
+                    grown[j, field] = out[j, field]
+            out = grown
+        bids, found = _hold(bid_keys, bid_sizes, bids, books, i, 1, levels, out, found)
+        asks, found = _hold(ask_keys, ask_sizes, asks, books, i, -1, levels, out, found)
+    return out, found
+
+
+@njit(cache=True)
+def _hold(keys, sizes, n, books, i, side, levels, out, found):
+    """Hold our side against the file's, best level first, and make it equal; (levels of ours, differences so far)."""
+    column = 1 + side  # asks come first
+    k = n - 1  # our next best level not yet held against the file
+    for level in range(levels):
+        shown = books[i, 4 * level + column + 1]
+        key = side * books[i, 4 * level + column] if shown > 0 else WORST
+        while k >= 0 and keys[k] > key:  # better than the file's next level, but not in it
+            out[found, 0], out[found, 1], out[found, 2], out[found, 3] = i, side, side * keys[k], 0
+            found += 1
+            for j in range(k, n - 1):
+                keys[j], sizes[j] = keys[j + 1], sizes[j + 1]
+            n -= 1
+            k -= 1
+        if shown <= 0:
+            break  # the file shows the whole side, and now so do we
+        if k >= 0 and keys[k] == key:
+            same = sizes[k] == shown
+            sizes[k] = shown
+            k -= 1
+        else:
+            same = False
+            n = set_level(keys, sizes, n, key, shown)
+        if not same:
+            out[found, 0], out[found, 1], out[found, 2], out[found, 3] = i, side, side * key, shown
+            found += 1
+    return n, found
