@@ -223,8 +223,7 @@ def _rows(
     """ROW[m] with times still from midnight, the number of REVEAL rows, and of messages that needed one."""
     n = len(books)
     opening = opening_book(told, books[0])
-    told_terms = (told[name] for name in ("type", "direction", "price", "size"))
-    changes, found = reveals(*told_terms, books, levels, opening)
+    changes, found = reveals(told["type"], told["direction"], told["price"], told["size"], books, levels, opening)
     message, side, price, size = changes[:found].T
     rows = np.zeros(len(opening) + n + len(message), ROW)
     first = rows[: len(opening)]
