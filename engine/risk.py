@@ -35,6 +35,7 @@ from engine.broker.state import (
     IN_FLIGHT,
     NEVER,
     REPEAT_RING,
+    RESTING,
     accounts_of,
     books_of,
     ledger_of,
@@ -216,7 +217,7 @@ def _fat_finger(w, o, price, size):
 @kernel
 def _collar(w, o, price):
     """Gate 7."""
-    if price == 0 and o.type == STOP:
+    if o.type == STOP:
         price = o.stop
     elif price == 0 and o.type != LIMIT and o.type != STOP_LIMIT:
         return 0
@@ -330,10 +331,14 @@ def _prevent_self_trade(w, k, ts):
         if not found:
             return
     unlimited = o.type == MARKET and price == 0
-    at = sides_of(w)[2 * o.book + 1 - index(o.side)].own_head
+    if sides_of(w)[2 * o.book + 1 - index(o.side)].own_head < 0:
+        return
+    at = accounts_of(w)[o.account].head
     while at >= 0:
-        following = orders[at].next_level
-        if orders[at].account == o.account and (unlimited or (price - orders[at].work) * o.side >= 0):
+        other = orders[at]
+        following = other.next
+        meets = other.book == o.book and other.side != o.side and other.state == RESTING
+        if meets and (unlimited or (price - other.work) * o.side >= 0):
             end_order(w, at, R_CANCEL, ts, SELF_TRADE)
         at = following
 

@@ -103,7 +103,7 @@ def _send_order(w, m, now):
     o.order_no, o.account, o.book, o.side = m.order_no, m.account, m.book, m.side
     o.type, o.tif, o.flags = m.type, m.tif, m.flags
     o.price, o.work, o.stop, o.display = m.price, m.price, m.stop, m.display
-    o.size, o.leaves, o.seen_leaves, o.shown = m.size, m.size, m.size, 0
+    o.size, o.leaves, o.seen_price, o.seen_leaves, o.shown = m.size, m.size, m.price, m.size, 0
     o.ahead, o.traded, o.stamp, o.fills, o.row_done, o.in_level, o.next_level = 0, 0, 0, 0, 0, 0, -1
     o.expire_ts = m.expire
     o.sent, o.queue_draws = now, 0
@@ -126,7 +126,7 @@ def _send(w, op, account, order_no, k, book, now, price, size):
     due = max(now + entry_latency(w, account, order_no), a.last_arrival)
     a.last_arrival = due
     at = w.arrivals_tail
-    while at > w.arrivals_head and arrivals[at - 1].due > due:
+    while at > w.arrivals_head and _is_before(due, now, account, arrivals[at - 1]):
         arrivals[at] = arrivals[at - 1]
         at -= 1
     m = arrivals[at]
@@ -136,12 +136,18 @@ def _send(w, op, account, order_no, k, book, now, price, size):
 
 
 @kernel
+def _is_before(due, sent, account, other):
+    """Arrivals are ordered by time, then sending time, then account, then order of sending."""
+    if due != other.due:
+        return due < other.due
+    return sent == other.sent and account < other.account
+
+
+@kernel
 def _refuse(w, ts, account, order_no, op, book, k, reason):
     """Refuse a cancel or replace that is about no open order."""
     r = new_record(w, R_REJECT, ts, account, book)
     r.order_no, r.reason, r.type = order_no, reason, op
-    if k >= 0:
-        r.side = orders_of(w)[k].side
     if w.finishing != 2:
         queue_report(w, R_REJECT, ts, k, account, order_no, book, 0, reason, op)
 
@@ -213,7 +219,7 @@ def _replace(w, k, ts, price, size):
     keeps = price == old_price and size <= o.leaves
     o.price, o.leaves = price, size
     record_order(w, R_REPLACE, ts, k, price, size, 0)
-    queue_report(w, R_REPLACE, ts, k, o.account, o.order_no, o.book, size, 0, REPLACE)
+    queue_report(w, R_REPLACE, ts, k, o.account, o.order_no, o.book, size, 0, REPLACE).price = price
     if keeps:
         if o.display > 0:
             o.shown = min(o.shown, size)

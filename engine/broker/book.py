@@ -111,7 +111,7 @@ def set_level(w, book, side, price, size):
             here.size = level_size(w, book, side, best)
             _keep_near(w, book, best // b.grid)
         else:
-            here.size = 0
+            here.best, here.size = 0, 0
     return old
 
 
@@ -126,7 +126,7 @@ def clear_side(w, book, side):
             sizes[cell] = 0
     here.n_dense = 0
     here.n_far = 0
-    here.size = 0
+    here.best, here.size = 0, 0
 
 
 @kernel

@@ -63,7 +63,10 @@ def find_next_timer(w):
         for account in range(w.n_accounts):
             a = accounts_of(w)[account]
             first = min(first, min(a.timer, a.wake_at))
-    w.next_timer = max(first - w.feed, w.now_v, w.session_open) if first < NEVER else NEVER
+    if first == NEVER or first - w.feed >= sessions_of(w)[w.session].close:
+        w.next_timer = NEVER
+    else:
+        w.next_timer = max(first - w.feed, w.now_v, w.session_open)
 
 
 @kernel

@@ -201,6 +201,7 @@ def fill(w, k, ts, price, size, maker):
     r = record_order(w, R_FILL, ts, k, price, size, 0)
     r.extra = fee
     r.flags = maker
+    r.side = o.side
     r.number = o.fills
     if o.leaves == 0:
         close_order(w, k)

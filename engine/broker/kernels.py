@@ -159,11 +159,13 @@ def apply_row(w, r, book):
     elif kind == STATUS:
         _apply_status(w, b, r.level, r.price, r.price2)
     elif kind == CLEAR:
+        sides = sides_of(w)
+        if sides[2 * book].size + sides[2 * book + 1].size > 0:
+            b.changed = 1
+            b.depth_side, b.depth_price, b.depth_size = 0, 0, 0
         for side in (1, -1):
             clear_side(w, book, side)
             forget_taken(w, book, side)
-        b.changed = 1
-        b.depth_side, b.depth_price, b.depth_size = 0, 0, 0
 
 
 @kernel
@@ -171,7 +173,7 @@ def _apply_quote_side(w, b, book, side, price, size):
     """A quote replaces the one level that a side shows; a worse level than the touch is simply not seen."""
     s = sides_of(w)[2 * book + index(side)]
     old_price, old_size = s.best, s.size
-    s.best, s.size = price, size
+    s.best, s.size = price if size > 0 else 0, size
     if size == 0 and old_size == 0:
         return
     same = old_size > 0 and size > 0 and old_price == price
@@ -312,9 +314,9 @@ def _look_after_own(w, b, book, ts):
 def resume(w, book, ts):
     """Trading is possible again: what rests takes as if it arrived now, in order of arrival."""
     orders = orders_of(w)
-    done = 0
+    done, newest = 0, w.stamp
     while True:
-        first, stamp = -1, NEVER
+        first, stamp = -1, newest + 1
         for i in range(2):
             k = sides_of(w)[2 * book + i].own_head
             while k >= 0:
@@ -329,7 +331,6 @@ def resume(w, book, ts):
         take(w, first, ts)
         if 0 < o.leaves < before and o.display > 0:
             place(w, first)
-            done = o.stamp if w.stamp == o.stamp else done
 
 
 @kernel
@@ -375,7 +376,8 @@ def walk(w):
                 continue
             if kind == QUOTE:
                 bid, ask = sides[2 * book], sides[2 * book + 1]
-                bid.best, bid.size, ask.best, ask.size = r.price, r.size, r.price2, r.size2
+                bid.best, bid.size = r.price if r.size > 0 else 0, r.size
+                ask.best, ask.size = r.price2 if r.size2 > 0 else 0, r.size2
                 note_mid(w, b, book)
                 i += 1
                 continue
@@ -606,7 +608,7 @@ def _happen_report(w):
         if r.kind == R_FILL:
             orders[k].seen_leaves -= r.size
         elif r.kind == R_REPLACE:
-            orders[k].seen_leaves = r.size
+            orders[k].seen_price, orders[k].seen_leaves = r.price, r.size
         if ended:
             free_order(w, k)
     a = accounts_of(w)[r.account]

@@ -41,7 +41,6 @@ def record_order(w, kind, ts, k, price, size, reason):
     o = orders_of(w)[k]
     r = new_record(w, kind, ts, o.account, o.book)
     r.order_no = o.order_no
-    r.side = o.side
     r.price = price
     r.size = size
     r.reason = reason
@@ -53,7 +52,7 @@ def record_request(w, k):
     """The ORDER (and TERMS) record of the order in slot k: as it was sent, with what the strategy had seen then."""
     o = orders_of(w)[k]
     r = record_order(w, ORDER, o.sent, k, o.price, o.size, 0)
-    r.cause, r.source = o.cause, o.source
+    r.cause, r.source, r.side = o.cause, o.source, o.side
     r.type, r.tif, r.flags, r.extra = o.type, o.tif, o.flags, o.expire_ts
     if o.stop != 0 or o.display != 0:
         r = record_order(w, TERMS, o.sent, k, o.stop, o.display, 0)

@@ -24,7 +24,7 @@ def take_requests(world):
     """Send what is in the inbox, without going on in time; DONE, FLUSH or GROW."""
     w = world[0]
     code = make_room(w)
-    if code == DONE and w.n_inbox > 0:
+    if code == DONE:
         drain(w)
         find_next_timer(w)
         find_next_due(w)
@@ -61,7 +61,7 @@ def read_orders(world, account, book, out):
         o = orders_of(w)[k]
         if book < 0 or o.book == book:
             if n < out.shape[0]:
-                out[n, 0], out[n, 1], out[n, 2], out[n, 3], out[n, 4] = o.order_no, o.book, o.side, o.price, o.seen_leaves
+                out[n, 0], out[n, 1], out[n, 2], out[n, 3], out[n, 4] = o.order_no, o.book, o.side, o.seen_price, o.seen_leaves
             n += 1
         k = o.next
     return n

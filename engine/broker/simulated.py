@@ -115,13 +115,13 @@ class SimulatedBroker:
         used = [instrument.currency for instrument in instruments] + [c for account in accounts for c in account.cash]
         self.currencies = sorted(dict.fromkeys(used))
         self._index = {symbol: i for i, symbol in enumerate(self.symbols)}
-        self._order_nos = [0] * len(accounts)
+        self._sent: list[list[int]] = [[] for _ in accounts]  # the instrument of each order, by number
         self._wake_heaps: list[list[int]] = [[] for _ in accounts]
         self._tables: dict[str, NDArray[Any]] = {}
         self._world = np.zeros(1, state.WORLD)
         self._mem = memoryview(self._world.view(np.int64))
         self._pointers = {}
-        sessions = list(sessions) or [(0, NEVER)]
+        sessions = list(sessions) or [(-(2**61), NEVER)]  # one that never ends
         actions = sorted((a for a in actions if a.symbol in self._index), key=lambda a: a.ts_event)
         self._size_tables(sessions, actions)
         self._set_models(seed)
@@ -129,6 +129,7 @@ class SimulatedBroker:
         self._set_sessions(sessions, actions)
         self._set_accounts(wakes, wants)
         self._advance: Callable[[Any], int] = advance.overloads[advance.signatures[0]].entry_point
+        take_requests(self._world)  # none yet: it finds out what is due first
         self._raw = memoryview(self._world.view(np.uint8))
         self._event_at = state.WORLD.fields["ev_kind"][1]  # type: ignore[index]
         self._inbox = memoryview(self._tables["inbox"].view(np.uint8))
@@ -419,7 +420,8 @@ class SimulatedBroker:
         expire_ts: int = 0,
     ) -> int:
         """Send an order; returns its number (1, 2, 3, ... in the account)."""
-        self._order_nos[account] = number = self._order_nos[account] + 1
+        sent = self._sent[account]
+        number = len(sent) + 1
         mem = self._mem
         at = mem[_N_INBOX]
         if at >= _INBOX_SIZE:
@@ -429,6 +431,7 @@ class SimulatedBroker:
             self._inbox, at * 104, 0, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts, number
         )
         mem[_N_INBOX] = at + 1
+        sent.append(instrument)
         return number
 
     def _request(self, op: int, account: int, book: int = -1, order_no: int = 0, price: int = 0, size: int = 0, expire: int = 0) -> None:
@@ -441,11 +444,16 @@ class SimulatedBroker:
 
     def cancel(self, account: int, order_no: int) -> None:
         """Ask for an order to be cancelled."""
-        self._request(Op.CANCEL, account, -1, order_no)
+        self._request(Op.CANCEL, account, self._book_of(account, order_no), order_no)
 
     def replace(self, account: int, order_no: int, price: int, size: int) -> None:
         """Ask for a new limit price and open size."""
-        self._request(Op.REPLACE, account, -1, order_no, price, size)
+        self._request(Op.REPLACE, account, self._book_of(account, order_no), order_no, price, size)
+
+    def _book_of(self, account: int, order_no: int) -> int:
+        """The instrument of an order, also of one long ended; 0 for one that never was."""
+        sent = self._sent[account]
+        return sent[order_no - 1] if 0 < order_no <= len(sent) else 0
 
     def cancel_all(self, account: int, instrument: int = -1) -> None:
         """Ask for every order to be cancelled that the account does not know to be ended."""
@@ -539,4 +547,4 @@ class SimulatedBroker:
 def _days(start: int, following: int) -> int:
     """Calendar days (UTC) between the dates of two times."""
     one, two = (datetime.fromtimestamp(ts // 1_000_000_000, UTC).date() for ts in (start, following))
-    return max(1, (two - one).days)
+    return (two - one).days

@@ -89,7 +89,7 @@ LEDGER = _ints(
 )
 ORDER = _ints(
     "order_no account book side type tif flags price stop display size leaves shown work ahead traded stamp expire_ts "
-    "state fills sent cause source seen_leaves next prev next_level in_level row_done queue_draws"
+    "state fills sent cause source seen_price seen_leaves next prev next_level in_level row_done queue_draws"
 )
 ARRIVAL = _ints("due sent op account order_no slot book price size")
 REPORT = _ints("due made account kind slot order_no book side price size leaves fee cash maker reason op")
