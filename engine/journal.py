@@ -20,6 +20,7 @@ CONTRACT  terms of an over-the-counter order (reserved)
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from enum import IntEnum
@@ -96,7 +97,9 @@ class Journal:
         try:
             self._file = path.open("wb", buffering=0) if path is not None else None
         except OSError as error:
-            raise RunError(f"{path}: cannot write the journal ({error.strerror}); choose another --out folder") from None
+            raise RunError(
+                f"{path}: cannot write the journal ({error.strerror}); choose another --out folder"
+            ) from None
 
     def append(self, records: NDArray[np.void]) -> None:
         """Write RECORD[n]; on an error nothing more is accepted and what was written stays."""
@@ -115,10 +118,17 @@ class Journal:
 
     def close(self) -> None:
         """Flush to disk; the fingerprint stays readable."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # a pipe or device has no disk to flush to
+                cure = "check the disk, then run again"
+                raise RunError(f"{self.path}: the journal could not be flushed ({error.strerror}); {cure}") from None
+        finally:
+            file.close()
 
     @property
     def fingerprint(self) -> str:
@@ -128,7 +138,9 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -33,6 +33,7 @@ from engine.strategy import Strategy
 from engine.tape import ROW, Kind
 
 if TYPE_CHECKING:
+    from engine.broker.simulated import SimulatedBroker
     from engine.desk import Desk
 
 INTERRUPTED = "interrupted"
@@ -123,11 +124,12 @@ def run(
         raise ConfigError(f"{len(many)} strategies and {len(owners)} accounts; give each strategy its own account")
     kept = journal or KeptJournal()
     counted = CountedFeed(feed)
+    venue = _venue(many, feed, owners, broker, risk, seed, kept)
     desks: list[Desk] = []
     partial, failure = "", None
     try:
         with _interruptible() as is_interrupted:
-            for event, desk in _wakeups(many, counted, owners, broker, risk, seed, kept):
+            for event, desk in _wakeups(many, counted, venue):
                 if type(event) is Started:
                     desks.append(desk)
                 if watch is not None:
@@ -139,6 +141,8 @@ def run(
         partial = INTERRUPTED
     except StrategyError as error:
         partial, failure = str(error), error
+    finally:
+        venue.close()  # its last records are written however the run ends
     result = _result(name, seed, partial, counted, feed, owners, desks, kept)
     if failure is not None:
         failure.result = result  # type: ignore[attr-defined]
@@ -222,7 +226,7 @@ def run_into(folder: Path, setup: Setup, *, watch: Watch | None = None) -> Resul
     return result
 
 
-def _wakeups(
+def _venue(
     strategies: list[Strategy],
     feed: Feed,
     accounts: list[Account],
@@ -230,13 +234,12 @@ def _wakeups(
     risk: RiskConfig | None,
     seed: int,
     journal: Journal,
-) -> Iterator[tuple[Any, Desk]]:
-    """The loop over a broker that is made here; its last records are written however the loop ends."""
+) -> SimulatedBroker:
     kernel_cache.ensure()
     from engine.broker.simulated import SimulatedBroker  # kernels: half a second that `import engine` need not pay
-    from engine.loop import wakeups, wants
+    from engine.loop import wants
 
-    venue = SimulatedBroker(
+    return SimulatedBroker(
         feed.tape.instruments,
         sessions=feed.tape.sessions,
         actions=feed.tape.manifest.actions,
@@ -248,6 +251,12 @@ def _wakeups(
         wants=[wants(strategy) for strategy in strategies],
         journal=journal,
     )
+
+
+def _wakeups(strategies: list[Strategy], feed: Feed, venue: SimulatedBroker) -> Iterator[tuple[Event, Desk]]:
+    """The loop; what a strategy raises says where."""
+    from engine.loop import wakeups
+
     try:
         yield from wakeups(strategies, feed, venue)
     except Exception as error:
@@ -258,8 +267,6 @@ def _wakeups(
         failure.add_note(f"woken by {event}" if event else "before any event")
         failure.add_note(_last_row(feed, *venue.cause))
         raise failure from error
-    finally:
-        venue.close()
 
 
 def _handler_that_raised(error: Exception, strategies: list[Strategy]) -> tuple[str, Event | None]:

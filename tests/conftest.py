@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+
+from engine.instruments import Instrument
+from engine.tape import ROW, Flag, Kind, Manifest, Tape
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,3 +26,32 @@ def recorded_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded data at {folder}; set TICKWRIGHT_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten minutes of quotes and trades of one share, XYZ, a row each 100 ms, two days."""
+    folder = tmp_path_factory.mktemp("tapes")
+    for day in (0, 1):
+        start = 1_767_623_400_000_000_000 + day * 86_400_000_000_000  # 2026-01-05 14:30 UTC
+        rng = np.random.Generator(np.random.Philox(day))
+        rows = np.zeros(6_000, ROW)
+        rows["ts_event"] = rows["ts_recv"] = start + 100_000_000 * np.arange(6_000)
+        rows["flags"] = Flag.LAST
+        mid = 100_0000 + 100 * np.cumsum(rng.integers(-1, 2, 6_000))
+        is_trade = rng.random(6_000) < 0.2
+        is_trade[0] = False
+        quoted = np.maximum.accumulate(np.where(is_trade, 0, np.arange(6_000)))  # a trade leaves the quote as it was
+        rows["kind"] = np.where(is_trade, Kind.TRADE, Kind.QUOTE)
+        rows["side"] = np.where(is_trade, rng.choice([-1, 1], 6_000), 0)
+        bid, ask = mid[quoted] - 100, mid[quoted] + 100
+        rows["price"] = np.where(is_trade, np.where(rows["side"] > 0, ask, bid), bid)
+        rows["size"] = rng.integers(1, 6, 6_000) * 100
+        rows["price2"] = np.where(is_trade, 0, ask)
+        rows["size2"] = np.where(is_trade, 0, rng.integers(1, 6, 6_000) * 100)
+        session = (start, start + 600_000_000_000)
+        manifest = Manifest(
+            name=f"day {day}", instruments=[Instrument(symbol="XYZ")], sessions=[session], synthetic=True
+        )
+        Tape(rows, manifest).save(folder / f"day{day}")
+    return folder / "day0"
