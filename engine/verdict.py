@@ -440,6 +440,10 @@ def _verdict(
         return result
     times = rows["ts_event"]
     result.ts_first, result.ts_last = int(times[0]), int(times[-1])
+    if result.rows.keys() <= {"BAR", "CLOSE"} and result.ts_first < result.ts_last:
+        # a bar speaks for the time before it: only more than two of them missing is quiet
+        apart = np.diff(times)
+        result.quiet_ns = max(quiet_ns, 2 * int(np.median(apart[apart > 0])))
     for opened, closed in sessions or [(result.ts_first, result.ts_last)]:
         first, last = np.searchsorted(times, (opened, closed))
         seen = np.concatenate(([opened], times[first:last], [closed]))

@@ -112,9 +112,7 @@ def import_bars(
         part = rows[name == one]
         part["instrument"] = index
         streams.append(part)
-    cleaned, verdict = clean(
-        streams, instruments, sessions=sessions, quiet_ns=max(60 * SECOND, 2 * length), where=where
-    )
+    cleaned, verdict = clean(streams, instruments, sessions=sessions, where=where)
     manifest = Manifest(
         name=Path(bars).stem,
         instruments=instruments,

@@ -285,6 +285,14 @@ def test_quiet_stretches_are_counted_in_session_only():
     assert found.longest_quiet_ns == 10 * SECOND
 
 
+def test_a_tape_of_bars_is_quiet_only_where_more_than_two_are_missing():
+    minutes = [1, 2, 3, 4, 8, 9]
+    rows = rows_of(*(bar((10, 12, 9, 11), ts_event=minute * 60 * SECOND) for minute in minutes))
+    _, found = clean(rows, [NONE])
+    assert found.quiet_ns == 120 * SECOND
+    assert (found.quiet, found.longest_quiet_at) == (1, 4 * 60 * SECOND)
+
+
 REFUSED = [
     ("row 1 goes back in time", L1, [quote(ts_event=2), quote(ts_event=1)]),
     ("row 0 is of an unknown kind", L1, [{"kind": 14}]),
