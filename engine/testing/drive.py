@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.broker.models import Account, BrokerConfig, RiskConfig
-from engine.events import Event
+from engine.events import Event, Quote
 from engine.journal import RECORD, Journal
 from engine.strategy import Wake
 from engine.tape import Tape
@@ -108,7 +108,7 @@ def _look(broker: Any, account: int, event: Event, scenario: Scenario) -> Sight:
     return Sight(
         account,
         broker.now(account),
-        event,
+        _plain(event),
         [_touch(broker.quote(i)) for i in every],
         [broker.levels(i, side, 3) for i in every for side in (1, -1)],
         [broker.volume(i) for i in every],
@@ -117,6 +117,13 @@ def _look(broker: Any, account: int, event: Event, scenario: Scenario) -> Sight:
         [tuple(order) for order in broker.open_orders(account)],
         broker.next_timer,
     )
+
+
+def _plain(event: Event) -> Event:
+    if type(event) is Quote:
+        touch = _touch((event.bid, event.ask, event.bid_size, event.ask_size))
+        return Quote(event.ts_event, event.symbol, *touch)
+    return event
 
 
 def _touch(quote: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

@@ -24,7 +24,7 @@ DAY_NS = 86_400_000_000_000
 OPEN_NS = 50_000_000_000_000  # of a day: every session of a generated tape starts here
 MIDDLE = 100  # ticks: prices stay within a few ticks of it
 SIZES = (1, 2, 3, 5, 10, 40)
-STEPS_NS = (0, 0, 1, 2, 5, 20, 60, 400)
+STEPS = (0, 0, 1, 2, 5, 20, 60, 400)
 BID, ASK = 1, -1
 
 small = st.integers(0, 255)
@@ -270,19 +270,23 @@ class _Market:
 
 
 @st.composite
-def tapes(draw: st.DrawFn, kind: str = "any", most_moves: int = 40, days: int = 2) -> Tape:
-    """A tape of up to ``days`` sessions: few prices and sizes, ties, groups, sweeps, halts, auctions, clocks."""
+def tapes(draw: st.DrawFn, kind: str = "any", most_moves: int = 40, days: int = 2, unit_ns: int = 1) -> Tape:
+    """A tape of up to ``days`` sessions: few prices and sizes, ties, groups, sweeps, halts, auctions, clocks.
+
+    Times between rows are a few to a few hundred ``unit_ns``.
+    """
     named = draw(instruments(kind))
     markets = [_Market(index, instrument) for index, instrument in enumerate(named)]
     rows: list[dict[str, int]] = []
     sessions, actions = [], []
     for day in range(draw(st.integers(1, days))):
         opens = day * DAY_NS * (1 + day) + OPEN_NS
-        sessions.append((opens, opens + draw(st.sampled_from((1, 40, 300, 2_000)))))
+        sessions.append((opens, opens + unit_ns * draw(st.sampled_from((1, 40, 300, 2_000)))))
         if day and draw(st.booleans()):
             actions.append(_action(draw, opens, named))
         played = draw(st.lists(moves, min_size=4, max_size=most_moves))
-        rows += _play(opens - draw(st.sampled_from((0, 0, 2, 30))), markets, played, draw(st.integers(0, 5)))
+        begins = opens - unit_ns * draw(st.sampled_from((0, 0, 2, 30)))
+        rows += _play(begins, markets, played, draw(st.integers(0, 5)) * unit_ns, unit_ns)
     array = np.zeros(len(rows), ROW)
     for at, row in enumerate(rows):
         for name, value in row.items():
@@ -302,7 +306,9 @@ def _action(draw: st.DrawFn, ts: int, named: list[Instrument]) -> CorporateActio
     return CorporateAction(ts_event=ts, symbol=symbol, kind="split", numerator=new, denominator=old)
 
 
-def _play(ts: int, markets: list[_Market], played: list[tuple[int, ...]], late: int) -> list[dict[str, int]]:
+def _play(
+    ts: int, markets: list[_Market], played: list[tuple[int, ...]], late: int, unit_ns: int
+) -> list[dict[str, int]]:
     """Rows of the moves of one day, grouped and timed; ``late`` shapes their receive times."""
     rows: list[dict[str, int]] = []
     group: list[dict[str, int]] = []
@@ -310,7 +316,7 @@ def _play(ts: int, markets: list[_Market], played: list[tuple[int, ...]], late: 
     for number, move in enumerate(played):
         _, a, b, c, d = move
         if not group:
-            ts += STEPS_NS[(a + 3 * c) % len(STEPS_NS)]
+            ts += unit_ns * STEPS[(a + 3 * c) % len(STEPS)]
             if after_clock and rows and rows[-1]["ts_event"] == ts:
                 ts += 1
             after_clock = False
@@ -322,7 +328,7 @@ def _play(ts: int, markets: list[_Market], played: list[tuple[int, ...]], late: 
             group[-1]["flags"] = group[-1].get("flags", 0) | Flag.LAST
             rows, group = rows + group, []
             if c % 9 == 8:
-                ts += a % 3
+                ts += unit_ns * (a % 3)
                 rows.append({"kind": Kind.CLOCK, "ts_event": ts, "ts_recv": ts, "flags": int(Flag.LAST)})
                 after_clock = True
     if group:
@@ -453,7 +459,7 @@ def _step(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> Ste
     flags = (0, 0, 0, 0, OrderFlag.POST_ONLY, OrderFlag.REDUCE_ONLY, 3)[e % 7]
     return Step(
         DO[a % len(DO)], b % 2, 1 if c % 2 else -1, TYPES[d % len(TYPES)], TIFS[(c // 2) % len(TIFS)], int(flags),
-        f % 11 - 5, 2 * SIZES[g % 6], h % 7 - 3, (0, 0, 0, 2, 4)[g // 8 % 5], STEPS_NS[h % 8], f // 11,
+        f % 11 - 5, 2 * SIZES[g % 6], h % 7 - 3, (0, 0, 0, 2, 4)[g // 8 % 5], STEPS[h % 8], f // 11,
     )  # fmt: skip
 
 

@@ -128,7 +128,8 @@ class ReferenceBroker:
         self._rung = [-1 for _ in accounts]
         for number, (start, end) in enumerate(self.sessions):
             self._when(start, START, (1, number), self.venue.session_starts)
-            self._when(start + self._fixed_feed - self._shift, START, (2, number), self._seen.session_starts)
+            seen = START if one_pass else SEE
+            self._when(start + self._fixed_feed - self._shift, seen, (0,), self._seen.session_starts)
             self._when(end, END, (1, number), lambda number=number: self.venue.session_ends(number))
         for number, action in enumerate(actions):
             self._when(action.ts_event, START, (0, number), lambda action=action: self.venue.corporate_action(action))
@@ -191,7 +192,7 @@ class ReferenceBroker:
             yield from self._see(row, cause, self._last_recv)
         else:
             due = self._last_recv
-            self._at(due, SEE, (), lambda: self._see(row, cause, due))
+            self._at(due, SEE, (1,), lambda: self._see(row, cause, due))
 
     def _received(self, row: Row, cause: tuple[int, int] | None) -> int:
         if self._feed is None:
@@ -257,6 +258,11 @@ class ReferenceBroker:
         self._set_timer(account, self._into_session(max(ts, self._now[account])))
 
     @property
+    def symbols(self) -> list[str]:
+        """By instrument."""
+        return [instrument.symbol for instrument in self.instruments]
+
+    @property
     def next_timer(self) -> int:
         """The earliest pending timer in the strategies' clock, or 2**62."""
         return min((ts for timers in self._timers for ts in timers), default=NEVER)
@@ -306,13 +312,7 @@ class ReferenceBroker:
             else:
                 late.append(due)
         self.venue.now = self._last_ts
-        flying = [request.order for request in self._in_flight.values() if request.order]
-        for order in sorted(self.venue.open_orders() + flying, key=lambda o: (o.account, o.number)):
-            if not order.is_open:
-                self.venue.write_order(order)
-                order.open = order.size
-            self.venue.expire(order, Reason.RUN_END)
-        self.venue.write_marks()
+        self.venue.end_run([request.order for request in self._in_flight.values() if request.order])
         self._over = True
         for timers in self._timers:
             timers.clear()
@@ -418,7 +418,14 @@ class ReferenceBroker:
             if instrument in (-1, known.instrument)
         ]
 
+    def mark(self, instrument: int) -> int | None:
+        """The price at which a position is valued, or None before anything is known."""
+        return self.venue.mark(instrument)
+
     # ---- records
+
+    def close(self) -> None:
+        """Nothing to do: records are written as they are made."""
 
     def records(self) -> NDArray[np.void]:
         """RECORD[n]: everything journaled so far."""

@@ -358,9 +358,20 @@ class Venue:
         if not order.is_auction and not order.waits_for_stop:
             self._work(order)
 
+    def end_run(self, flying: list[Order]) -> None:
+        """Expire what is open or on its way, then mark every account."""
+        for order in sorted(self.open_orders() + flying, key=lambda o: (o.account, o.number)):
+            if not order.is_open:
+                self.orders[order.account, order.number] = order
+                self.write_order(order)
+                order.open = order.size
+            self.expire(order, Reason.RUN_END)
+        self.write_marks()
+
     def refuse(self, request: Request, reason: Reason) -> None:
         """Journal a request that came after the end, and tell nobody: an answer could be answered, without end."""
         if request.order:
+            self.orders[request.account, request.number] = request.order
             self.write_order(request.order)
         order = request.order or self.orders.get((request.account, request.number))
         self._write_reject(request, reason, order.instrument if order else 0, request.sent)
@@ -467,17 +478,18 @@ class Venue:
         if order.type == OrderType.PEG_MID:
             if book.mid_sum is None:
                 return None
-            reference = side * (side * book.mid_sum // (2 * tick)) * tick  # towards the own side
+            twice = book.mid_sum
         else:
             reference, size = book.best(side if order.type == OrderType.PEG_PRIMARY else -side)
             if not size:
                 return None
-        price = reference + side * order.stop
+            twice = 2 * reference
+        price = side * (side * twice // (2 * tick)) * tick + side * order.stop  # on tick, towards the own side
         if order.has_limit:
             price = side * min(side * price, side * order.price)
         other, size = book.best(-side)
         if size and side * (price - other) >= 0:
-            price = other - side * tick
+            price = side * (side * other // tick) * tick - side * tick
         return None if price < 1 and not instrument.allows_negative_price else price
 
     def _price_peg(self, order: Order) -> None:

@@ -1,0 +1,55 @@
+"""The compiled broker does what the plain one does, record for record and at every wake."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine import kernel_cache
+from engine.testing.drive import drive
+from engine.testing.generators import cuts
+from engine.testing.reference import ReferenceBroker
+
+from scenarios import assert_same, scenarios
+
+BOOKS = ("L1", "L2", "L3", "any")
+
+
+def _compiled():
+    kernel_cache.ensure()
+    return pytest.importorskip("engine.broker.simulated").SimulatedBroker
+
+
+def _agree(data: st.DataObject, book: str) -> None:
+    scenario = data.draw(scenarios(book))
+    at = data.draw(cuts(len(scenario.tape)))
+    assert_same(drive(ReferenceBroker, scenario), drive(_compiled(), scenario, at))
+
+
+@pytest.mark.parametrize("book", BOOKS)
+@settings(max_examples=50)
+@given(data=st.data())
+def test_the_compiled_broker_equals_the_reference_in_any_chunking(book: str, data: st.DataObject) -> None:
+    _agree(data, book)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("book", BOOKS)
+@settings(max_examples=2_000)
+@given(data=st.data())
+def test_the_compiled_broker_equals_the_reference_thousands_of_times(book: str, data: st.DataObject) -> None:
+    _agree(data, book)
+
+
+@settings(max_examples=150)
+@given(scenarios())
+def test_one_pass_over_the_rows_gives_what_two_cursors_give(scenario) -> None:
+    assert_same(drive(ReferenceBroker, scenario), drive(ReferenceBroker, scenario, two_cursors=True))
+
+
+@settings(max_examples=100)
+@given(scenarios(one_pass=False), st.data())
+def test_cutting_the_tape_changes_nothing_with_any_latency(scenario, data: st.DataObject) -> None:
+    at = data.draw(cuts(len(scenario.tape)))
+    assert_same(drive(ReferenceBroker, scenario), drive(ReferenceBroker, scenario, at))
