@@ -58,7 +58,7 @@ def demo(*, output: Output = PLAIN) -> int:
 
     Example: tickwright demo
     """
-    return run("demo", output=output)
+    return run("vwap_demo", output=output)
 
 
 @app.command

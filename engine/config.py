@@ -6,7 +6,7 @@
 
 In a config money is in units of currency ("cash = { USD = 10_000_000 }", "taker_per_unit = 0.003"); from here on it
 is an integer of micro-units. A date and time means UTC unless it says otherwise, and becomes ns since 1970. What names
-a file (a strategy's .py, tapes, parameters ending in path, file or folder) is relative to the config's folder.
+a file (a strategy's .py, tapes, parameters ending in path, file, folder or root) is relative to the config's folder.
 """
 
 from __future__ import annotations

@@ -218,6 +218,9 @@ def run_into(folder: Path, setup: Setup, *, watch: Watch | None = None) -> Resul
         except StrategyError as error:
             failure = error
             result = error.result  # type: ignore[attr-defined]
+        except TickwrightError as error:
+            run_folder.abandon(folder, manifest, str(error))
+            raise
     result = msgspec.structs.replace(result, folder=str(folder))
     run_folder.end(folder, manifest, result, clock.seconds() - start)
     if failure is not None:

@@ -11,6 +11,7 @@ report.html    a page to look at, where the extra `report` is installed
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -136,6 +137,12 @@ def end(folder: Path, manifest: RunManifest, result: Result, wall_s: float) -> N
         manifest, fingerprint=result.fingerprint, partial=result.partial, wall_s=round(wall_s, 3)
     )
     _write(folder / "manifest.json", _json(done))
+
+
+def abandon(folder: Path, manifest: RunManifest, reason: str) -> None:
+    """Note why a run has no results, as far as the disk still takes it."""
+    with contextlib.suppress(RunError):
+        _write(folder / "manifest.json", _json(msgspec.structs.replace(manifest, partial=reason)))
 
 
 def read(path: str | os.PathLike[str]) -> SavedRun:

@@ -157,10 +157,13 @@ def _volume_by_bin(tape: Tape, symbol: str, session: tuple[int, int], bins: int)
     rows = rows[rows["instrument"] == number]
     bars = rows[rows["kind"] == Kind.BAR]
     if len(bars):
-        if len(bars) < bins:
+        # by their spacing, not their number: where nothing traded there is no bar
+        length = session[1] - session[0]
+        spacing = int(np.diff(bars["ts_event"]).min()) if len(bars) > 1 else length
+        if spacing * bins > length:
             raise TapeError(
                 f"{_name(tape)}: {len(bars)} bars of {symbol} cannot fill {bins} bins of a session; "
-                f"use at most {len(bars)} bins"
+                f"use at most {length // spacing} bins"
             )
         when, size = bars["ts_event"] - 1, bars["size"]  # the moment before its end is inside the bar
         if not tape.manifest.sessions:  # they begin with the end of the first bar

@@ -57,7 +57,15 @@ def _span(sessions: Sequence[tuple[int, int]]) -> str:
 
 
 def _arguments(params: dict[str, Any]) -> str:
-    return ", ".join(f"{name}={value!r}" for name, value in params.items() if value is not None)
+    return ", ".join(f"{name}={_argument(value)}" for name, value in params.items() if value not in (None, "", ()))
+
+
+def _argument(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"({_arguments(value)})"
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_argument, value))}]"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def _parameters(model: msgspec.Struct, shown: Callable[[Any], bool] = lambda value: True) -> str:
