@@ -453,7 +453,7 @@ def _check_stock(params: MarketParams, stock: Stock) -> None:
 
 
 _DEMO = MarketParams(
-    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.0095, daily_volume=600_000),),
+    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.011, daily_volume=600_000),),
 )
 _TWO = MarketParams(
     stocks=(
@@ -463,7 +463,7 @@ _TWO = MarketParams(
     window_minutes=(60, 120),
 )
 _TEN_MINUTES = MarketParams(
-    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.012, daily_volume=1_000_000),),
+    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.014, daily_volume=1_000_000),),
     window_minutes=(60, 70),
 )
 

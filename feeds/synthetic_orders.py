@@ -57,6 +57,7 @@ class OrderFlow(NamedTuple):
     take_all: float  # probability that a market order takes exactly the best level
     sweep: float  # probability that it takes the best level and part of the next
     take_power: float  # otherwise it takes the part u ** take_power of the best level, u uniform
+    gap: int  # ticks; no cancel and no market order empties a best price that has no other within so many behind it
     patience: float  # how much a parent order waits for a book that leans its way, in [0, 1]
     parents: int  # hidden parent orders at work at a time
     parent_exponent: float  # P(length > n) = n ** -parent_exponent; signs decay with parent_exponent - 1
@@ -78,8 +79,8 @@ FLOWS = {
         touch_cancel_rate=0.037,
         improve=0.75,
         follow=0.35,
-        pull=1.3,
-        flee=1.4,
+        pull=1.4,
+        flee=1.6,
         distance=1.5,
         distance_exponent=1.8,
         limit_size=5.5,
@@ -87,12 +88,13 @@ FLOWS = {
         take_all=0.12,
         sweep=0.043,
         take_power=1.0,
+        gap=3,
         patience=0.95,
         parents=3,
         parent_exponent=1.6,
-        lean=1.0,
+        lean=0.8,
         replenish=0.5,
-        ticks_per_event=0.078,
+        ticks_per_event=0.086,
         lots_per_event=0.25,
     ),
     "mid": OrderFlow(
@@ -102,7 +104,7 @@ FLOWS = {
         improve=0.1,
         follow=0.3,
         pull=0.9,
-        flee=0.307,
+        flee=0.5,
         distance=3.31,
         distance_exponent=1.48,
         limit_size=4.5,
@@ -110,12 +112,13 @@ FLOWS = {
         take_all=0.287,
         sweep=0.08,
         take_power=1.2,
+        gap=10,
         patience=1.0,
         parents=3,
         parent_exponent=1.6,
-        lean=0.92,
+        lean=0.82,
         replenish=0.3,
-        ticks_per_event=0.14,
+        ticks_per_event=0.166,
         lots_per_event=0.164,
     ),
     "small": OrderFlow(
@@ -133,6 +136,7 @@ FLOWS = {
         take_all=0.0837,
         sweep=0.0695,
         take_power=1.48,
+        gap=60,
         patience=0.224,
         parents=3,
         parent_exponent=1.6,
@@ -377,7 +381,7 @@ def _order_flow(rng, flow, times, start, ts_open, tick, lot, warm_up, book, out)
                 slot = _shown_order(rng, book, shown)
                 if rng.random() < flow.flee * memory[0] * book.side[slot]:
                     slot = _shown_order(rng, book, shown)
-            m = _cancel(rng, book, slot, u >= cancel_rate, ts, tick, lot, out, m)
+            m = _cancel(rng, flow, book, slot, u >= cancel_rate, ts, tick, lot, out, m)
         if event >= 0 and m > n:
             out[m - 1].flags |= _LAST
             n = m
@@ -430,9 +434,8 @@ def _expected_sign(memory):
 
 @njit(cache=True)
 def _market_order(rng, flow, book, sign, ts, tick, lot, out, m):
-    """Execute against the oldest orders at the best prices; the last lot of a side is never taken."""
-    state = book.state
-    best = state[_ASK] if sign > 0 else state[_BID]
+    """Execute against the oldest orders at the best prices."""
+    best = _best(book, -sign)
     shown = book.size_at[best]
     u = rng.random()
     if u < flow.take_all:
@@ -441,15 +444,33 @@ def _market_order(rng, flow, book, sign, ts, tick, lot, out, m):
         size = shown + 1 + int(rng.random() * shown)
     else:
         size = 1 + int(exponential(flow.take_power * logarithm(_uniform(rng))) * (shown - 1))
-    size = min(size, (state[_ASK_VOLUME] if sign > 0 else state[_BID_VOLUME]) - 1)
     while size > 0:
-        best = state[_ASK] if sign > 0 else state[_BID]
-        slot = book.first_at[best]
-        part = min(size, book.size[slot])
-        m = _row(out, m, ts, _EXECUTE, book.order_id[slot], -sign, best * tick, part * lot, 0)
-        _take_off(book, slot, part)
-        size -= part
+        best = _best(book, -sign)
+        if size >= book.size_at[best] and _opens_gap(book, -sign, flow.gap):
+            size = book.size_at[best] - 1
+        if size > 0:
+            slot = book.first_at[best]
+            part = min(size, book.size[slot])
+            m = _row(out, m, ts, _EXECUTE, book.order_id[slot], -sign, best * tick, part * lot, 0)
+            _take_off(book, slot, part)
+            size -= part
     return m
+
+
+@njit(cache=True)
+def _best(book, side):
+    return book.state[_BID] if side > 0 else book.state[_ASK]
+
+
+@njit(cache=True)
+def _opens_gap(book, side, gap):
+    """Whether the side has nothing within ``gap`` ticks behind its best price."""
+    best = _best(book, side)
+    for behind in range(1, gap + 1):
+        price = best - side * behind
+        if 0 < price < book.size_at.size and book.size_at[price] > 0:
+            return False
+    return True
 
 
 @njit(cache=True)
@@ -463,7 +484,7 @@ def _limit_order(rng, flow, book, memory, ts, tick, lot, out, m):
         depth = (state[_BID_VOLUME] - state[_ASK_VOLUME]) / (state[_BID_VOLUME] + state[_ASK_VOLUME])
         lean = flow.lean * _expected_sign(memory) + flow.replenish * depth
     side = -1 if rng.random() < 0.5 * (1.0 + lean) else 1
-    best = state[_BID] if side > 0 else state[_ASK]
+    best = _best(book, side)
     if inside:
         u = rng.random()
         price = best + side * (1 + int(room * u * u))
@@ -494,14 +515,13 @@ def _shown_order(rng, book, shown):
 
 
 @njit(cache=True)
-def _cancel(rng, book, slot, pinned, ts, tick, lot, out, m):
-    """Cancel an order, one in ten only in part; the last lot of a side stays."""
-    size = book.size[slot]
-    side = book.side[slot]
-    part = rng.random() < 0.1 or (pinned and book.size_at[book.price[slot]] == size)
-    if part and size > 1:
+def _cancel(rng, flow, book, slot, pinned, ts, tick, lot, out, m):
+    """Cancel an order, one in ten only in part, and one that is ``pinned`` only in part while it is alone."""
+    size, side, price = book.size[slot], book.side[slot], book.price[slot]
+    alone = book.size_at[price] == size
+    if size > 1 and (rng.random() < 0.1 or (pinned and alone)):
         size = 1 + int(rng.random() * (size - 1))
-    if size >= (book.state[_BID_VOLUME] if side > 0 else book.state[_ASK_VOLUME]):
+    elif alone and price == _best(book, side) and _opens_gap(book, side, flow.gap):
         return m
     kind = _DELETE if size == book.size[slot] else _REDUCE
     m = _row(out, m, ts, kind, book.order_id[slot], side, book.price[slot] * tick, size * lot, 0)

@@ -53,7 +53,7 @@ def test_the_bytes_are_those_of_every_other_machine():
     assert hashes == BYTES
 
 
-BYTES = {}
+BYTES = {"large": "b288ceed4f0f371b", "mid": "6a5873867b87a49a", "small": "6c05e8f68d7c0abf"}
 
 
 def test_a_day_of_the_same_seed_does_not_depend_on_how_many_days_follow():
@@ -350,7 +350,6 @@ def test_the_shipped_tapes_are_small():
 # What one day of one seed shows clearly enough; the rest needs the days of the slow tests.
 QUICK = (
     "P(spread = 1 tick)",
-    "return acf, lag 1",
     "imbalance acf, lag 10",
     "imbalance acf, lag 100",
     "P(up), least step to the next fifth",
@@ -359,7 +358,6 @@ QUICK = (
     "response R(1), ticks",
     "response R(10) / R(1)",
     "impact ~ size^x, x",
-    "volume, middle half-hour",
 )
 
 
