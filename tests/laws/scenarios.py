@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import strategies as st
 
+from engine import kernel_cache
 from engine.testing import generators as g
 from engine.testing.drive import Scenario, Transcript
+
+
+def compiled():
+    """The compiled broker's class."""
+    kernel_cache.ensure()
+    return pytest.importorskip("engine.broker.simulated").SimulatedBroker
 
 
 @st.composite

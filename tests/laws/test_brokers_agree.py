@@ -5,26 +5,19 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scenarios import assert_same, compiled, scenarios
 
-from engine import kernel_cache
 from engine.testing.drive import drive
 from engine.testing.generators import cuts
 from engine.testing.reference import ReferenceBroker
 
-from scenarios import assert_same, scenarios
-
 BOOKS = ("L1", "L2", "L3", "any")
-
-
-def _compiled():
-    kernel_cache.ensure()
-    return pytest.importorskip("engine.broker.simulated").SimulatedBroker
 
 
 def _agree(data: st.DataObject, book: str) -> None:
     scenario = data.draw(scenarios(book))
     at = data.draw(cuts(len(scenario.tape)))
-    assert_same(drive(ReferenceBroker, scenario), drive(_compiled(), scenario, at))
+    assert_same(drive(ReferenceBroker, scenario), drive(compiled(), scenario, at))
 
 
 @pytest.mark.parametrize("book", BOOKS)
