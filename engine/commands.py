@@ -33,12 +33,14 @@ def run_command(
     name: str, sets: list[str], seed: int | None, chunks: int | None, out: Path | None, overwrite: bool, output: Output
 ) -> int:
     """Banner, progress, summary, run folder."""
-    ensure()
+    cache = ensure()
     setup = build(load(_find(name), sets=sets, seed=seed), feed_overrides={} if chunks is None else {"chunks": chunks})
     folder = run_folder.create(out or Path("runs") / setup.config.name, overwrite=overwrite)
     if not output.quiet:
         market = setup.feed.tape.manifest
         print("\n".join(banner(setup.config, market, len(setup.feed.tape.rows))), file=sys.stderr)
+        if not any(cache.rglob("*.nbi")):
+            print(f"{'kernels':<12}compiled once, for about half a minute, into {cache}", file=sys.stderr)
     failure: StrategyError | None = None
     with progress(setup.feed, output) as watch:
         try:

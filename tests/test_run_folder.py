@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from engine import Strategy, Wake, run, run_config
+from engine.config import build, load
+from engine.errors import ConfigError, RunError, StrategyError
+from engine.journal import RECORD, RecordKind, read_journal
+from engine.portfolio import Entry, fold
+from engine.reports.banner import banner
+from engine.reports.formats import duration, moment, money
+from engine.reports.record_text import record_text
+from engine.reports.summary import summary
+from engine.run import KeptJournal
+from engine.run_folder import UNFINISHED, create, read
+from engine.strategy import SECOND
+from engine.tape import Tape
+from engine.verify import verify
+from feeds.replay import TapeFeed
+
+MINE = """
+from engine import SECOND, Strategy, Wake
+
+class Mine(Strategy):
+    wake = Wake(every_ns=SECOND)
+
+    def on_timer(self, timer, desk):
+        quote = desk.quote("XYZ")
+        if quote.is_two_sided:
+            desk.buy("XYZ", shares=100, limit=quote.bid)
+"""
+
+
+class Buyer(Strategy):
+    """A lot at the bid each second."""
+
+    wake = Wake(every_ns=SECOND)
+
+    def on_timer(self, timer: object, desk) -> None:  # type: ignore[no-untyped-def]
+        desk.buy("XYZ", shares=100, limit=desk.quote("XYZ").bid)
+
+
+class Broken(Buyer):
+    """Raises in the tenth second."""
+
+    def on_timer(self, timer: object, desk) -> None:  # type: ignore[no-untyped-def]
+        super().on_timer(timer, desk)
+        if desk.position("XYZ") > 200:
+            raise KeyError("no idea")
+
+
+@pytest.fixture
+def config(tmp_path: Path, small_tape: Path) -> Path:
+    (tmp_path / "mine.py").write_text(MINE)
+    file = tmp_path / "mine.toml"
+    file.write_text(f'strategy = "mine.py:Mine"\nseed = 3\n[feed_params]\ntapes = ["{small_tape}"]\n')
+    return file
+
+
+def test_a_run_in_a_notebook_is_the_run_of_the_command(config: Path, small_tape: Path, tmp_path: Path) -> None:
+    result = run_config(config, out=tmp_path / "a")
+    kept = KeptJournal()
+    again = run(Buyer(), TapeFeed(small_tape), seed=3, journal=kept)
+    assert again.fingerprint == result.fingerprint
+    assert np.array_equal(kept.records, read_journal(tmp_path / "a/journal.bin"))
+    assert again.pnl == result.pnl
+
+
+def test_many_runs_in_one_process_do_not_touch_each_other(small_tape: Path) -> None:
+    first = run(Buyer(), TapeFeed(small_tape), seed=3)
+    run(Buyer(), TapeFeed(small_tape), seed=4, name="between")
+    assert run(Buyer(), TapeFeed(small_tape), seed=3) == first
+
+
+def test_two_strategies_have_two_accounts_in_one_market(small_tape: Path) -> None:
+    result = run([Buyer(), Buyer()], TapeFeed(small_tape), seed=3)
+    assert [balance.account for balance in result.balances] == ["main-1", "main-2"]
+    assert result.orders.sent == 2 * run(Buyer(), TapeFeed(small_tape), seed=3).orders.sent
+
+
+def test_strategies_and_accounts_must_match_in_number(small_tape: Path) -> None:
+    with pytest.raises(ConfigError, match="0 strategies and 0 accounts"):
+        run([], TapeFeed(small_tape))
+
+
+def test_a_strategy_that_raises_hands_over_what_was_done(small_tape: Path) -> None:
+    with pytest.raises(StrategyError, match=r"Broken\.on_timer raised KeyError: 'no idea'") as caught:
+        run(Broken(), TapeFeed(small_tape), seed=3)
+    assert isinstance(caught.value.__cause__, KeyError)
+    woken, row = caught.value.__notes__
+    assert woken.startswith("woken by Timer(ts_event=")
+    assert "of source 0: " in row
+    result = caught.value.result  # type: ignore[attr-defined]
+    assert result.partial == "Broken.on_timer raised KeyError: 'no idea'"
+    assert result.orders.fills > 0
+
+
+def test_the_journals_marks_agree_with_the_ledger(config: Path, tmp_path: Path, small_tape: Path) -> None:
+    run_config(config, out=tmp_path / "a")
+    saved = read(tmp_path / "a")
+    records = np.asarray(saved.records)
+    mark = records[records["kind"] == RecordKind.MARK][-1]
+    ledger = fold(records, Tape.load(small_tape).instruments, [saved.config.strategies[0].account])
+    position = ledger.position(0, 0)
+    assert (position.size, position.mark) == (mark["size"], mark["price"])
+    assert position.cash == mark["extra"]
+
+
+def test_a_run_folder_reads_back_what_was_written(config: Path, tmp_path: Path) -> None:
+    result = run_config(config, out=tmp_path / "a")
+    saved = read(tmp_path / "a")
+    assert saved.result == result
+    assert saved.config == build(load(config)).config
+    assert saved.manifest.fingerprint == result.fingerprint
+    assert saved.manifest.partial == ""
+    assert saved.manifest.tapes[0].name == "day 0"
+    assert len(saved.manifest.strategies[0].source) == 64
+
+
+def test_a_folder_that_exists_is_left_alone(tmp_path: Path) -> None:
+    assert [create(tmp_path / "run").name for _ in range(3)] == ["run", "run-2", "run-3"]
+
+
+def test_a_run_that_was_killed_says_that_it_did_not_finish(config: Path, tmp_path: Path) -> None:
+    result = run_config(config, out=tmp_path / "a")
+    manifest = msgspec.json.decode((tmp_path / "a/manifest.json").read_bytes())
+    manifest |= {"partial": UNFINISHED, "fingerprint": ""}
+    (tmp_path / "a/manifest.json").write_bytes(msgspec.json.encode(manifest))
+    journal = tmp_path / "a/journal.bin"
+    journal.write_bytes(journal.read_bytes()[: 100 * RECORD.itemsize + 17])  # torn in the middle of a record
+    found = verify(tmp_path / "a")
+    assert found.matches
+    assert (found.records, found.partial) == (100, UNFINISHED)
+    assert found.fingerprint != result.fingerprint
+
+
+def test_verify_notices_every_kind_of_difference(config: Path, tmp_path: Path) -> None:
+    run_config(config, out=tmp_path / "a")
+    saved = read(tmp_path / "a")
+    whole = (tmp_path / "a/journal.bin").read_bytes()
+    for records, at in ((np.asarray(saved.records)[:-3], len(whole) // 64 - 3), (_changed(saved.records, 40), 40)):
+        (tmp_path / "a/journal.bin").write_bytes(records.tobytes())
+        _sign(tmp_path / "a", records)
+        found = verify(tmp_path / "a")
+        assert not found.matches
+        assert found.first_difference == at
+
+
+def _changed(records: np.ndarray, at: int) -> np.ndarray:
+    changed = np.array(records)
+    changed["price"][at] += 1
+    return changed
+
+
+def _sign(folder: Path, records: np.ndarray) -> None:
+    kept = KeptJournal()
+    kept.append(np.ascontiguousarray(records))
+    manifest = msgspec.json.decode((folder / "manifest.json").read_bytes())
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest | {"fingerprint": kept.fingerprint}))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("manifest.json", "manifest.json: damaged"),
+        ("config.toml", "config.toml: not TOML"),
+        ("results.json", "results.json: cannot be read"),
+    ],
+)
+def test_a_damaged_run_folder_names_the_file(damage: str, message: str, config: Path, tmp_path: Path) -> None:
+    run_config(config, out=tmp_path / "a")
+    (tmp_path / "a" / damage).write_text("{ nonsense")
+    with pytest.raises((RunError, ConfigError), match=message):
+        _ = read(tmp_path / "a").result
+
+
+def test_the_banner_names_every_parameter_of_every_model(config: Path, small_tape: Path) -> None:
+    resolved = build(load(config)).config
+    text = "\n".join(banner(resolved, Tape.load(small_tape).manifest, 6_000))
+    for model in (resolved.broker, resolved.risk):
+        for field in msgspec.structs.fields(model):
+            assert field.name in text
+            value = getattr(model, field.name)
+            if isinstance(value, msgspec.Struct):
+                assert all(inner.name in text for inner in msgspec.structs.fields(value))
+
+
+def test_the_summary_gives_the_data_verdict_before_any_profit(config: Path, tmp_path: Path) -> None:
+    lines = summary(run_config(config, out=tmp_path / "a"))
+    names = [line.split()[0] for line in lines]
+    assert names[0] == "data"
+    assert names.index("data") < names.index("P/L") < names.index("fingerprint")
+
+
+def test_the_page_is_offline_and_whole(config: Path, tmp_path: Path) -> None:
+    page = pytest.importorskip("engine.reports.page", reason="needs the extra `report`", exc_type=ImportError)
+    run_config(config, out=tmp_path / "a")
+    text = page.write_page(tmp_path / "a").read_text(encoding="utf-8")
+    assert "Plotly.newPlot" in text
+    own = text[text.rindex("</style>") :].split("</script>", 1)[1]
+    assert "http" not in own
+    assert "fingerprint" in own
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (RecordKind.ORDER, "ORDER 2026-01-05 14:30:00 main order 7: buy 100 XYZ at 1.5 LIMIT DAY (row 3 of source 0)"),
+        (RecordKind.FILL, "buy 100 XYZ at 1.5, fee 0.000000, taker, no. 0"),
+        (RecordKind.REJECT, "XYZ CANCEL refused: NONE"),
+        (RecordKind.CANCEL, "XYZ 100 unfilled: NONE"),
+        (RecordKind.MARK, "XYZ position +100 at 1.5, cash 0.000000"),
+        (RecordKind.ADJUST, "XYZ Adjustment 0: money 0.000000, units +100"),
+    ],
+)
+def test_a_record_reads_as_a_sentence(kind: RecordKind, said: str, small_tape: Path) -> None:
+    entry = Entry(1_767_623_400_000_000_000, 7, 15_000, 100, 0, 3, kind, 1, 1, 0, 0, 0, 0, 0, 0, 0)
+    assert said in record_text(entry, Tape.load(small_tape).instruments, ["main"])
+
+
+def test_amounts_and_times_are_written_exactly() -> None:
+    assert [money(x) for x in (-1_234_567_890, 0, 5_000, 15_000)] == ["-1,234.57", "0.00", "0.00", "0.02"]
+    assert money(-2_000, 6) == "-0.002000"
+    assert moment(1_767_623_400_120_000_000) == "2026-01-05 14:30:00.12"
+    assert [duration(x) for x in (0, 999, 200_000, 1_500_000_000)] == ["0 ns", "999 ns", "200 µs", "1.5 s"]
