@@ -190,10 +190,13 @@ def instruments(params: MarketParams, view: View) -> list[Instrument]:
 def sessions(params: MarketParams, date: str, days: int) -> list[tuple[int, int]]:
     """[open, close) in ns UTC of ``days`` sessions from ``date`` on, cut to ``window_minutes`` where that is set."""
     import exchange_calendars  # slow to import, and only needed here
+    import exchange_calendars.errors
     import pandas as pd
 
     try:
         first = pd.Timestamp(date)
+        if not isinstance(first, pd.Timestamp):
+            raise ValueError("not a date")
         # Bounds of our own: the calendar's defaults depend on today.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the calendar's own use of pandas

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -154,8 +154,8 @@ def measure(regime: str, seeds: Iterable[int], days: int) -> list[dict[str, floa
 # One function a fact
 
 
-def _acf(x: NDArray[np.generic], lags: NDArray[np.int64]) -> Floats:
-    x = x - x.mean()
+def _acf(values: NDArray[Any], lags: NDArray[np.int64]) -> Floats:
+    x = values - values.mean()
     variance = np.mean(x * x)
     return np.array([np.mean(x[lag:] * x[:-lag]) for lag in lags]) / variance
 
@@ -259,7 +259,7 @@ def _volume_by_half_hour(s: Session) -> Floats:
 
 
 def _mean(parts: Sequence[Floats]) -> Floats:
-    return np.mean(parts, axis=0)
+    return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
 
 
 @njit(cache=True)
