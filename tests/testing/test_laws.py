@@ -1,0 +1,60 @@
+"""The kit that users inherit: it passes for an honest strategy and fails for one that breaks a law."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis.errors import Flaky
+
+from engine import Strategy, Wake
+from engine.testing.laws import StrategyLaws
+
+
+class Crosser(Strategy):
+    """Joins the touch, and takes from it each fourth quote."""
+
+    wake = Wake(on_quote=True, every_ns=40_000_000)
+
+    def on_start(self, desk) -> None:
+        self.state = 0
+
+    def on_quote(self, quote, desk) -> None:
+        self.state += 1
+        if quote.symbol == "A" and quote.is_two_sided and quote.bid > 0:
+            lot = desk.instrument("A").lot
+            limit = quote.ask if self.state % 4 == 0 else quote.bid
+            desk.trade("A", 1 if self.state % 3 else -1, shares=4 * lot, limit=limit)
+
+    def on_timer(self, timer, desk) -> None:
+        desk.cancel_all()
+
+
+class TestCrosser(StrategyLaws):
+    def make_strategy(self) -> Strategy:
+        return Crosser()
+
+
+memory: list[int] = []
+
+
+class Rememberer(Crosser):
+    """Breaks the law: what it does depends on how often it was run before."""
+
+    def on_start(self, desk) -> None:
+        memory.append(0)
+        self.state = len(memory)
+
+
+class Cheats(StrategyLaws):
+    def make_strategy(self) -> Strategy:
+        return Rememberer()
+
+
+@pytest.mark.parametrize("law", ["test_two_runs_give_one_fingerprint", "test_no_decision_depends_on_a_later_row"])
+def test_a_strategy_with_a_hidden_memory_is_caught(law: str) -> None:
+    with pytest.raises((AssertionError, Flaky)):
+        getattr(Cheats(), law)()
+
+
+def test_the_kit_says_what_is_missing() -> None:
+    with pytest.raises(NotImplementedError, match="define make_strategy"):
+        StrategyLaws().make_strategy()
