@@ -201,7 +201,9 @@ def sessions(params: MarketParams, date: str, days: int) -> list[tuple[int, int]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the calendar's own use of pandas
             calendar = exchange_calendars.get_calendar(
-                params.calendar, start=first - pd.Timedelta(days=10), end=first + pd.Timedelta(days=2 * days + 20)
+                params.calendar,
+                start=str(first - pd.Timedelta(days=10)),
+                end=str(first + pd.Timedelta(days=2 * days + 20)),
             )
     except (ValueError, exchange_calendars.errors.CalendarError) as error:
         raise ConfigError(f"calendar {params.calendar!r} on date {date!r}: {error}") from None

@@ -194,7 +194,7 @@ def _up_by_fifth(sessions: Sequence[Session]) -> Floats:
 def _response(s: Session, lags: Sequence[int]) -> Floats:
     """R(l) = E[sign (mid before the l-th next trade - mid before this one)], in ticks."""
     sign, mid = s.sign[s.trades], s.mid[s.trades - 1]
-    return np.array([np.mean((mid[lag:] - mid[:-lag]) * sign[:-lag]) for lag in lags])
+    return np.asarray(np.array([np.mean((mid[lag:] - mid[:-lag]) * sign[:-lag]) for lag in lags]), dtype=np.float64)
 
 
 def _fano(s: Session, seconds: Sequence[int]) -> Floats:
