@@ -1,5 +1,1 @@
-"""The simulated broker. Its kernels are compiled once and kept; where, is settled before numba is imported."""
-
-from engine.kernel_cache import ensure
-
-ensure()
+"""The simulated broker: its models are plain structs, its kernels are compiled when `simulated` is imported."""

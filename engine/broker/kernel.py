@@ -12,6 +12,10 @@ from typing import Any
 
 from numba import njit, types
 
+from engine.kernel_cache import ensure
+
+ensure()  # before the first kernel is made
+
 
 def kernel(function: Callable[..., Any]) -> Any:
     """``njit``, with literal and narrow integer arguments widened to int64 in calls from other kernels."""
