@@ -82,8 +82,8 @@ def test_only_what_holds_kernels_needs_the_cache() -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": "/dev/null/cache", "PYTHONPATH": str(kernel_cache._ROOT)}
 
     def fails(code: str) -> str:
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-        return done.stderr
+        command = [sys.executable, "-c", code]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stderr
 
     assert fails("import engine, engine.cli; engine.cli.main(['--help'])") == ""
     assert "RunError: /dev/null/cache" in fails("import engine.broker.simulated")
