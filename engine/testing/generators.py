@@ -238,10 +238,10 @@ class _Market:
 
     def _rare(self, what: int, a: int, b: int, c: int, d: int) -> list[dict[str, int]]:
         if what == 28:
-            if a % 4 == 0:
+            if a % 2 == 0:
                 down, up = self.price(-2) if b % 2 else 0, self.price(2) if c % 2 else 0
                 return [self.row(Kind.STATUS, level=int(State.BAND), price=down, price2=up)]
-            return [self.row(Kind.STATUS, level=(3, 3, 3, 4, 5, 2, 7, 6, 0, 1)[b % 10])]
+            return [self.row(Kind.STATUS, level=(3, 3, 3, 3, 3, 3, 4, 4, 5, 2, 7, 6, 0, 1)[b % 14])]
         if what == 29:
             price, kind = self.price(b % 7 - 3), int(tuple(Auction)[c % 4])
             return [self.row(Kind.TRADE, price=price, size=SIZES[d % 6], level=kind, flags=int(Flag.AUCTION))]
@@ -269,6 +269,10 @@ class _Market:
         return rows
 
 
+# a bid and an ask (or a quote) for each of two instruments, all before anything else happens
+_OPENING = tuple((1, side, 2, 4, index) for index in (0, 1) for side in (1, 0))
+
+
 @st.composite
 def tapes(draw: st.DrawFn, kind: str = "any", most_moves: int = 40, days: int = 2, unit_ns: int = 1) -> Tape:
     """A tape of up to ``days`` sessions: few prices and sizes, ties, groups, sweeps, halts, auctions, clocks.
@@ -281,10 +285,10 @@ def tapes(draw: st.DrawFn, kind: str = "any", most_moves: int = 40, days: int = 
     sessions, actions = [], []
     for day in range(draw(st.integers(1, days))):
         opens = day * DAY_NS * (1 + day) + OPEN_NS
-        sessions.append((opens, opens + unit_ns * draw(st.sampled_from((1, 40, 300, 2_000)))))
+        sessions.append((opens, opens + unit_ns * draw(st.sampled_from((6_000, 6_000, 6_000, 300, 40)))))
         if day and draw(st.booleans()):
             actions.append(_action(draw, opens, named))
-        played = draw(st.lists(moves, min_size=4, max_size=most_moves))
+        played = [*_OPENING[: 2 * len(named)], *draw(st.lists(moves, min_size=8, max_size=most_moves))]
         begins = opens - unit_ns * draw(st.sampled_from((0, 0, 2, 30)))
         rows += _play(begins, markets, played, draw(st.integers(0, 5)) * unit_ns, unit_ns)
     array = np.zeros(len(rows), ROW)
@@ -413,7 +417,7 @@ def risk_configs(draw: st.DrawFn, *, tight: bool = True) -> RiskConfig:
 def wakes(draw: st.DrawFn) -> Wake:
     """What wakes a strategy."""
     return Wake(
-        every_ns=draw(st.sampled_from((0, 0, 30, 300))),
+        every_ns=draw(st.sampled_from((0, 0, 70, 900))),
         on_quote=draw(st.booleans()),
         on_trade=draw(st.booleans()),
         on_depth=draw(st.booleans()),
@@ -426,7 +430,7 @@ def wakes(draw: st.DrawFn) -> Wake:
 
 # ---- programs of orders
 
-TYPES = (OrderType.LIMIT,) * 6 + (OrderType.MARKET,) * 2 + tuple(OrderType)
+TYPES = (OrderType.LIMIT,) * 6 + (OrderType.MARKET,) * 2 + (OrderType.STOP, OrderType.STOP_LIMIT) + tuple(OrderType)
 TIFS = (TimeInForce.DAY,) * 6 + (TimeInForce.GTC,) * 3 + tuple(TimeInForce)
 DO = ("new",) * 8 + ("replace",) * 2 + ("cancel", "cancel", "cancel_all", "wake_at", "nothing", "odd")
 
@@ -451,12 +455,12 @@ class Step(NamedTuple):
 @st.composite
 def order_programs(draw: st.DrawFn, most: int = 25) -> list[Step]:
     """A random list of actions, one for each wake; all order types, times in force and flags."""
-    integers = draw(st.lists(st.tuples(*[small] * 8), max_size=most))
+    integers = draw(st.lists(st.tuples(*[small] * 8), min_size=6, max_size=most))
     return [_step(*numbers) for numbers in integers]
 
 
 def _step(a: int, b: int, c: int, d: int, e: int, f: int, g: int, h: int) -> Step:
-    flags = (0, 0, 0, 0, OrderFlag.POST_ONLY, OrderFlag.REDUCE_ONLY, 3)[e % 7]
+    flags = (0, 0, 0, 0, 0, 0, 0, OrderFlag.POST_ONLY, OrderFlag.POST_ONLY, OrderFlag.REDUCE_ONLY, 3)[e % 11]
     return Step(
         DO[a % len(DO)], b % 2, 1 if c % 2 else -1, TYPES[d % len(TYPES)], TIFS[(c // 2) % len(TIFS)], int(flags),
         f % 11 - 5, 2 * SIZES[g % 6], h % 7 - 3, (0, 0, 0, 2, 4)[g // 8 % 5], STEPS[h % 8], f // 11,

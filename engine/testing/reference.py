@@ -90,15 +90,9 @@ class ReferenceBroker:
         self.wakes, self.wants = list(wakes), list(wants)
         self.account = 0
         self.venue = Venue(
-            self.instruments,
-            self.sessions,
-            self.config,
-            risk or RiskConfig(),
-            seed,
-            list(accounts),
-            self._write,
-            self._report,
-        )
+            self.instruments, self.sessions, self.config, risk or RiskConfig(), seed, list(accounts),
+            self._write, self._report, self._is_known,
+        )  # fmt: skip
         self._written: list[NDArray[np.void]] = []
         latency = self.config.latency
         self._entry, self._response = _table(latency.entry), _table(latency.response)
@@ -125,6 +119,7 @@ class ReferenceBroker:
         self._finished = self._closed = self._over = False
         self._in_flight: dict[int, Request] = {}
         self._messages: Counter[tuple[int, int]] = Counter()  # sent so far, by purpose and account
+        self._end_heard: dict[tuple[int, int], int] = {}
         self._rung = [-1 for _ in accounts]
         for number, (start, end) in enumerate(self.sessions):
             self._when(start, START, (1, number), self.venue.session_starts)
@@ -235,7 +230,15 @@ class ReferenceBroker:
         latency = self._drawn(self._response, philox.RESPONSE, report.account, report.number)
         now = max(self._last_report[report.account], report.ts + latency)
         self._last_report[report.account] = now
+        if report.ends_order:
+            self._end_heard[report.account, report.number] = now
         self._at(now - self._shift, REPORT, (), lambda: self._hear(report, now))
+
+    def _is_known(self, account: int, number: int) -> bool:
+        """Whether the account has not heard of the order's end; on two cursors as one pass would have it."""
+        if self._one_pass or not self._fixed_feed or self._over:
+            return number in self._views[account].orders
+        return self._end_heard.get((account, number), NEVER) - self._fixed_feed >= self.venue.now
 
     def _hear(self, report: Report, now: int) -> Iterator[Event]:
         self._views[report.account].hear(report, self.instruments)

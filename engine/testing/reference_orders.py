@@ -99,3 +99,10 @@ class Report(NamedTuple):
     maker: bool = False
     op: Op = Op.NEW
     reason: Reason = Reason.NONE
+
+    @property
+    def ends_order(self) -> bool:
+        """Nothing more will happen to the order."""
+        refused = self.kind == RecordKind.REJECT and self.op == Op.NEW
+        filled = self.kind == RecordKind.FILL and not self.leaves
+        return refused or filled or self.kind in (RecordKind.CANCEL, RecordKind.EXPIRE)

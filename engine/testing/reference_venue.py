@@ -64,9 +64,11 @@ class Venue:
         accounts: list[Account],
         write: Callable[..., None],
         report: Callable[[Report], None],
+        is_known: Callable[[int, int], bool],
     ) -> None:
         self.instruments, self.sessions, self.config, self.risk, self.seed = instruments, sessions, config, risk, seed
         self.write, self.report = write, report
+        self.is_known = is_known  # (account, number): an order whose end the account has not heard of
         self.markets = [Market(instrument) for instrument in instruments]
         self.ledgers = [Ledger(account.cash, instruments) for account in accounts]
         self.killed = [False] * len(accounts)
@@ -323,7 +325,7 @@ class Venue:
             return
         order = self.orders.get((request.account, request.number))
         if order is None or not order.is_open:
-            self._reject(request, Reason.UNKNOWN_ORDER, order.instrument if order else 0)
+            self._reject(request, Reason.UNKNOWN_ORDER, self._remembered(request))
         elif request.op == Op.CANCEL:
             self.cancel(order, Reason.REQUESTED)
         else:
@@ -371,10 +373,14 @@ class Venue:
     def refuse(self, request: Request, reason: Reason) -> None:
         """Journal a request that came after the end, and tell nobody: an answer could be answered, without end."""
         if request.order:
-            self.orders[request.account, request.number] = request.order
             self.write_order(request.order)
-        order = request.order or self.orders.get((request.account, request.number))
-        self._write_reject(request, reason, order.instrument if order else 0, request.sent)
+        instrument = request.order.instrument if request.order else self._remembered(request)
+        self._write_reject(request, reason, instrument, request.sent)
+
+    def _remembered(self, request: Request) -> int:
+        """The instrument of the order that a request names, as long as somebody must remember it; else 0."""
+        order = self.orders.get((request.account, request.number))
+        return order.instrument if order and self.is_known(request.account, request.number) else 0
 
     def _reject(self, request: Request, reason: Reason, instrument: int) -> None:
         self._write_reject(request, reason, instrument, self.now)

@@ -9,14 +9,12 @@ from engine import events
 from engine.events import Event
 from engine.instruments import Instrument
 from engine.journal import RecordKind
-from engine.orders import Op
 from engine.strategy import Wake
 from engine.tape import Kind
 from engine.testing.reference_book import ASK, BID, Book, Change, Row
 from engine.testing.reference_orders import Order, Report
 
 Touch = tuple[int, int, int, int]  # bid, ask, bid size, ask size
-ENDINGS = (RecordKind.CANCEL, RecordKind.EXPIRE)
 
 
 @dataclass
@@ -43,19 +41,17 @@ class AccountView:
 
     def hear(self, report: Report, instruments: list[Instrument]) -> None:
         """Take one report in."""
-        if report.kind in ENDINGS or (report.kind == RecordKind.REJECT and report.op == Op.NEW):
-            self.orders.pop(report.number, None)
-        elif report.kind == RecordKind.REPLACE:
+        if report.kind == RecordKind.REPLACE:
             known = self.orders[report.number]
             known.price, known.leaves = report.price, report.size
         elif report.kind == RecordKind.FILL:
             self.orders[report.number].leaves = report.leaves
-            if not report.leaves:
-                del self.orders[report.number]
             value = instruments[report.instrument].value(report.price, report.size)
             self._move(instruments, report.instrument, report.side * report.size, -report.side * value - report.fee)
         elif report.kind == RecordKind.ADJUST:
             self._move(instruments, report.instrument, report.size, -report.fee)
+        if report.ends_order:
+            del self.orders[report.number]
 
     def _move(self, instruments: list[Instrument], index: int, units: int, money: int) -> None:
         currency = instruments[index].currency

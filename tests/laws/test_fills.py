@@ -145,6 +145,32 @@ def test_an_order_never_fills_before_the_size_ahead_of_it_has_traded(name, ahead
 @on_both
 @settings(max_examples=60)
 @given(
+    ahead=st.integers(1, 50),
+    trades=st.lists(st.integers(1, 20), max_size=12),
+    sizes=st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    better=st.sampled_from((0, 2)),
+)
+def test_two_orders_share_each_trade_by_price_then_time(name, ahead, trades, sizes, better) -> None:
+    """Also a closed form: whom a better price, else an earlier place, leaves how much of what trades."""
+    quote = (Kind.QUOTE, 0, 100, ahead, 105, 7)
+    sold = [(Kind.TRADE, -1, 100, traded, 0, 0) for traded in trades]
+    programs = [[order(1, better, sizes[0])], [order(1, 0, sizes[1])]]
+    records = play(BROKERS[name](), _quoted([quote, quote, quote, *sold]), *programs)
+    first, second = Filled(records, account=0), Filled(records, account=1)
+    for n, traded in enumerate(accumulate(trades)):
+        ts = 1_030 + 10 * n
+        if better:
+            expected = min(sizes[0], traded)
+            assert second.by(ts) == min(sizes[1], max(0, traded - expected - ahead))
+        else:
+            expected = min(sizes[0], max(0, traded - ahead))
+            assert second.by(ts) == min(sizes[1], max(0, traded - ahead - expected))
+        assert first.by(ts) == expected
+
+
+@on_both
+@settings(max_examples=60)
+@given(
     shown=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     takes=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 20)), min_size=6, max_size=6),
 )
