@@ -6,8 +6,8 @@ At each look (a timer, or a cancel that came through):
 2. behind the schedule by more than the tolerance: pull what rests, and once that is confirmed take what is displayed at
    the other side's best with an IOC order for what is missing;
 3. otherwise rest at the own side's best, post-only, what is due by the end of the schedule's bin; move after the touch;
-4. in the last ``finish_s`` seconds all of it is due: with ``completion = "cross"`` take what is displayed, level by
-   level, up to the limit price; with ``"leave"`` go on as before and leave what does not fill.
+4. in the last ``finish_s`` seconds all of it is due: with ``completion = "cross"`` take what is displayed, as deep as
+   needed and the limit price allows; with ``"leave"`` go on as before and leave what does not fill.
 
 Neither the limit price nor the participation cap is ever given up for completion. A refused order, an IOC order that
 found too little, a halt, a locked or one-sided book: nothing more is sent until the next timer.
@@ -30,6 +30,9 @@ from engine.tape import State
 if TYPE_CHECKING:
     from engine.desk import Desk
     from engine.instruments import Instrument
+
+
+FINISHING_LEVELS = 10  # how deep a completion looks at each look
 
 
 class Instruction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,15 +147,34 @@ def follow(parent: Parent, schedule: Schedule, desk: Desk, tactics: Tactics) -> 
     parent.target = order.size if is_finishing else schedule.target(now)
     taking = sum(child.unreported for child in parent.working.values() if not child.is_passive)
     behind = parent.target - parent.done - taking
-    far, far_size = (quote.ask, quote.ask_size) if order.side > 0 else (quote.bid, quote.bid_size)
-    price = on_tick(far, desk.instrument(order.symbol).tick, order.side)
-    if (is_finishing or behind > tactics.tolerance * order.size) and far_size > 0 and order.allows(price):
-        cross(parent, behind, desk, limit=order.limit if is_finishing else price)
-    else:
+    price = None
+    if is_finishing or behind > tactics.tolerance * order.size:
+        price = reach(order, behind, desk, levels=FINISHING_LEVELS if is_finishing else 1)
+    if price is None:
         join(parent, order.size if is_finishing else schedule.due(now), desk, quote)
+    else:
+        cross(parent, behind, desk, limit=price)
 
 
-def cross(parent: Parent, size: int, desk: Desk, *, limit: int | None) -> None:
+def reach(order: ParentOrder, size: int, desk: Desk, *, levels: int) -> int | None:
+    """The price at which the other side's best ``levels`` give ``size`` (or all they have); None: nothing in the limit.
+
+    No further away than it must be: an order at the parent's own limit could be outside the collar of the gates.
+    """
+    tick = desk.instrument(order.symbol).tick
+    bids, asks = desk.book(order.symbol, levels)
+    price = None
+    for level, shown in asks if order.side > 0 else bids:
+        if not order.allows(on_tick(level, tick, order.side)):
+            break
+        price = on_tick(level, tick, order.side)
+        size -= shown
+        if size <= 0:
+            break
+    return price
+
+
+def cross(parent: Parent, size: int, desk: Desk, *, limit: int) -> None:
     """Take up to ``size`` of what is displayed at ``limit`` or better, once nothing of ours rests."""
     if not pull(parent, desk):
         send(parent, min(size, parent.room()), desk, limit=limit, tif=TimeInForce.IOC)
@@ -186,7 +208,7 @@ def pull(parent: Parent, desk: Desk, *, keep: int | None = None) -> bool:
     return waiting
 
 
-def send(parent: Parent, size: int, desk: Desk, *, limit: int | None, tif: TimeInForce) -> None:
+def send(parent: Parent, size: int, desk: Desk, *, limit: int, tif: TimeInForce) -> None:
     """Send the whole lots of ``size``, if any: GTD rests post-only until the parent's end, IOC takes."""
     order = parent.order
     size -= size % desk.instrument(order.symbol).lot

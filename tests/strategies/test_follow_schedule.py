@@ -79,8 +79,8 @@ def test_every_order_keeps_limit_window_lot_and_tick(run):
         assert child.side == order.side
         assert order.start <= child.sent < order.end
         assert child.size % market.instrument_.lot == 0
-        assert child.price is not None or order.limit is None
-        assert child.price is None or (child.price % 100 == 0 and order.allows(child.price))
+        assert child.price % 100 == 0
+        assert order.allows(child.price)
         assert child.tif is TimeInForce.IOC or (child.expire_ts == order.end and child.post_only)
     assert all(order.allows(price) for _, _, price, _ in market.fills)
     assert all(ts < order.end for ts, child, _, _ in market.fills if child.tif is not TimeInForce.IOC)

@@ -89,7 +89,7 @@ def test_what_the_journal_says_keeps_the_parents_terms(seed, terms, make):
         assert (fills["price"] <= worst).all() if told.side == "buy" else (fills["price"] >= worst).all()
     if told.participation:
         rows = tape.rows[tape.rows["kind"] == Kind.TRADE]
-        start = OPEN + 5 * SECOND
+        start = OPEN + 5 * SECOND - SLOW.latency.feed  # on the strategy's clock a row is as old as its way to us
         for fill in fills:
             own = fills["size"][fills["ts"] <= fill["ts"]].sum()
             market = rows["size"][(rows["ts_event"] >= start) & (rows["ts_event"] <= fill["ts"])].sum()

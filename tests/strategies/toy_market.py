@@ -73,6 +73,11 @@ class ToyMarket:
         ask = self._bid + self._spread * self.instrument_.tick
         return events.Quote(self.now, symbol, self._bid, ask, *self._sizes)
 
+    def book(self, symbol: str, n: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        quote = self.quote(symbol)
+        bids, asks = [(quote.bid, quote.bid_size)], [(quote.ask, quote.ask_size)]
+        return [level for level in bids if level[1]], [level for level in asks if level[1]]
+
     def volume(self, symbol: str) -> int:
         return self._volume
 
