@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +39,8 @@ class TapeFeed:
     tape : Tape
         What the rows mean: instruments, sessions, corporate actions, panels. Its rows are all rows if they come from
         one tape, else none.
+    parts : list of ROW[n]
+        The rows of each tape, memory-mapped: what is left of it between ``start`` and ``end``.
 
     Raises
     ------
@@ -60,16 +63,16 @@ class TapeFeed:
         days = [one if isinstance(one, Tape) else Tape.load(resolve(one, root)) for one in tapes]
         _follow(days)
         bounds = (_bound(start, -(2**63)), _bound(end, 2**63 - 1))
-        self._parts = [part for part in _parts(days, *bounds) if len(part)]
-        self.tape = Tape(self._parts[0] if len(self._parts) == 1 else np.zeros(0, ROW), *_meaning(days, *bounds))
-        self._chunks = _pieces(self._parts, chunks)
+        self.parts = [part for part in _parts(days, *bounds) if len(part)]
+        self.tape = Tape(self.parts[0] if len(self.parts) == 1 else np.zeros(0, ROW), *_meaning(days, *bounds))
+        self._chunks = _pieces(self.parts, chunks)
 
     def read(self, *, until: int) -> Rows | None:
         """The next rows, or None at the end; ``until`` means nothing to a file, which never has to wait."""
         return next(self._chunks, None)
 
     def __len__(self) -> int:
-        return sum(map(len, self._parts))
+        return sum(map(len, self.parts))
 
 
 def resolve(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path:
@@ -106,7 +109,8 @@ def _follow(days: list[Tape]) -> None:
 def _parts(days: list[Tape], start: int, end: int) -> Iterator[Rows]:
     panel_day = 0
     for day in days:
-        first, last = np.searchsorted(day.rows["ts_event"], (start, end))
+        # by bisection: searchsorted would first copy the times of the whole tape out of its rows
+        first, last = (bisect_left(day.rows, bound, key=lambda row: row["ts_event"]) for bound in (start, end))
         part = day.rows[first:last]
         if panel_day and len(part):  # panels are joined in order, so a later tape's CLOSE rows point further
             part = part.copy()
