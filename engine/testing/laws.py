@@ -56,9 +56,13 @@ class _Watched(SimulatedBroker):
         if not self.is_over:
             self.decisions.append((self.now(what[1]), *what))
 
-    def submit(self, account: int, instrument: int, side: int, **terms: Any) -> int:
-        self._decide("submit", account, instrument, side, tuple(sorted(terms.items())))
-        return super().submit(account, instrument, side, **terms)
+    def submit(self, account: int, *terms: Any, **named: Any) -> int:
+        self._decide("new", account, terms, tuple(sorted(named.items())))
+        return super().submit(account, *terms, **named)
+
+    def send(self, account: int, *terms: int) -> int:
+        self._decide("new", account, terms)
+        return super().send(account, *terms)
 
     def cancel(self, account: int, order_no: int) -> None:
         self._decide("cancel", account, order_no)

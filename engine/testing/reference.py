@@ -91,7 +91,7 @@ class ReferenceBroker:
         self.account = 0
         self.venue = Venue(
             self.instruments, self.sessions, self.config, risk or RiskConfig(), seed, list(accounts),
-            self._write, self._report, self._is_known,
+            self._write, self._report,
         )  # fmt: skip
         self._written: list[NDArray[np.void]] = []
         latency = self.config.latency
@@ -119,7 +119,6 @@ class ReferenceBroker:
         self._finished = self._closed = self._over = False
         self._in_flight: dict[int, Request] = {}
         self._messages: Counter[tuple[int, int]] = Counter()  # sent so far, by purpose and account
-        self._end_heard: dict[tuple[int, int], int] = {}
         self._rung = [-1 for _ in accounts]
         for number, (start, end) in enumerate(self.sessions):
             self._when(start, START, (1, number), self.venue.session_starts)
@@ -230,15 +229,7 @@ class ReferenceBroker:
         latency = self._drawn(self._response, philox.RESPONSE, report.account, report.number)
         now = max(self._last_report[report.account], report.ts + latency)
         self._last_report[report.account] = now
-        if report.ends_order:
-            self._end_heard[report.account, report.number] = now
         self._at(now - self._shift, REPORT, (), lambda: self._hear(report, now))
-
-    def _is_known(self, account: int, number: int) -> bool:
-        """Whether the account has not heard of the order's end; on two cursors as one pass would have it."""
-        if self._one_pass or not self._fixed_feed or self._over:
-            return number in self._views[account].orders
-        return self._end_heard.get((account, number), NEVER) - self._fixed_feed >= self.venue.now
 
     def _hear(self, report: Report, now: int) -> Iterator[Event]:
         self._views[report.account].hear(report, self.instruments)
@@ -347,16 +338,30 @@ class ReferenceBroker:
             account, number, instrument, side, type, tif, flags, price, size, stop, display, expire_ts,
             self._now[account], self._seen.cause,
         )  # fmt: skip
-        self._send(Request(Op.NEW, account, number, order.sent, order.cause, order))
+        self._send(Request(Op.NEW, account, number, order.sent, order.cause, instrument, order))
         return number
 
+    def send(
+        self, account: int, instrument: int, side: int, type: int, tif: int, flags: int, price: int, size: int,
+        stop: int, display: int, expire_ts: int,
+    ) -> int:  # fmt: skip
+        """``submit`` by position, as the desk calls it."""
+        return self.submit(
+            account, instrument, side, type=type, tif=tif, flags=flags, price=price, size=size, stop=stop,
+            display=display, expire_ts=expire_ts,
+        )  # fmt: skip
+
     def cancel(self, account: int, order_no: int) -> None:
-        self._send(Request(Op.CANCEL, account, order_no, self._now[account], self._seen.cause))
+        """Ask for an order to be cancelled."""
+        self._send(self._about(Op.CANCEL, account, order_no))
 
     def replace(self, account: int, order_no: int, price: int, size: int) -> None:
-        """New limit price and new open size."""
-        now = self._now[account]
-        self._send(Request(Op.REPLACE, account, order_no, now, self._seen.cause, price=price, size=size))
+        """Ask for a new limit price and new open size."""
+        self._send(self._about(Op.REPLACE, account, order_no)._replace(price=price, size=size))
+
+    def _about(self, op: Op, account: int, number: int) -> Request:
+        known = self._views[account].orders.get(number)
+        return Request(op, account, number, self._now[account], self._seen.cause, known.instrument if known else 0)
 
     def cancel_all(self, account: int, instrument: int = -1) -> None:
         """Cancel each order not known to be ended, in order of number."""
@@ -388,6 +393,11 @@ class ReferenceBroker:
             self._when(order.expire_ts, END, (0, order.account, order.number), lambda: self.venue.time_over(order))
 
     # ---- what a strategy may see
+
+    @property
+    def clock(self) -> int:
+        """``now`` of the account that was woken last; 0 before the first wake."""
+        return self._now[self.account]
 
     def now(self, account: int) -> int:
         """The account's clock: the time of its last wake."""

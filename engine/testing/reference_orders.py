@@ -78,6 +78,7 @@ class Request(NamedTuple):
     number: int
     sent: int
     cause: tuple[int, int]
+    instrument: int  # of its order as far as the account remembers it, else 0
     order: Order | None = None
     price: int = 0
     size: int = 0

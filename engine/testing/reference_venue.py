@@ -64,11 +64,9 @@ class Venue:
         accounts: list[Account],
         write: Callable[..., None],
         report: Callable[[Report], None],
-        is_known: Callable[[int, int], bool],
     ) -> None:
         self.instruments, self.sessions, self.config, self.risk, self.seed = instruments, sessions, config, risk, seed
         self.write, self.report = write, report
-        self.is_known = is_known  # (account, number): an order whose end the account has not heard of
         self.markets = [Market(instrument) for instrument in instruments]
         self.ledgers = [Ledger(account.cash, instruments) for account in accounts]
         self.killed = [False] * len(accounts)
@@ -321,11 +319,11 @@ class Venue:
     def arrive(self, request: Request) -> None:
         if request.op == Op.NEW:
             assert request.order is not None
-            self._new(request.order)
+            self._new(request.order, request)
             return
         order = self.orders.get((request.account, request.number))
         if order is None or not order.is_open:
-            self._reject(request, Reason.UNKNOWN_ORDER, self._remembered(request))
+            self._reject(request, Reason.UNKNOWN_ORDER, request.instrument)
         elif request.op == Op.CANCEL:
             self.cancel(order, Reason.REQUESTED)
         else:
@@ -344,16 +342,14 @@ class Venue:
         if order.stop or order.display:
             self.write(RecordKind.TERMS, price=order.stop, size=order.display, **common)
 
-    def _new(self, order: Order) -> None:
+    def _new(self, order: Order, request: Request) -> None:
         self.orders[order.account, order.number] = order
         self.write_order(order)
         reason = refusal(self, order)
         if not reason and order.post_only and not order.is_peg and self._is_marketable(order, order.price):
             reason = Reason.WOULD_TAKE
         if reason:
-            self._reject(
-                Request(Op.NEW, order.account, order.number, order.sent, order.cause), reason, order.instrument
-            )
+            self._reject(request, reason, order.instrument)
             return
         order.open, order.is_open = order.size, True
         self._tell(RecordKind.ACCEPT, order, price=order.price, size=order.open)
@@ -374,13 +370,7 @@ class Venue:
         """Journal a request that came after the end, and tell nobody: an answer could be answered, without end."""
         if request.order:
             self.write_order(request.order)
-        instrument = request.order.instrument if request.order else self._remembered(request)
-        self._write_reject(request, reason, instrument, request.sent)
-
-    def _remembered(self, request: Request) -> int:
-        """The instrument of the order that a request names, as long as somebody must remember it; else 0."""
-        order = self.orders.get((request.account, request.number))
-        return order.instrument if order and self.is_known(request.account, request.number) else 0
+        self._write_reject(request, reason, request.instrument, request.sent)
 
     def _reject(self, request: Request, reason: Reason, instrument: int) -> None:
         self._write_reject(request, reason, instrument, self.now)

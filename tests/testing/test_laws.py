@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
 from hypothesis.errors import Flaky
 
-from engine import Strategy, Wake
-from engine.testing.laws import StrategyLaws
+from engine import Account, Strategy, Wake
+from engine.broker.simulated import SimulatedBroker
+from engine.loop import wakeups
+from engine.testing.generators import tapes
+from engine.testing.laws import Pieces, StrategyLaws
+from engine.testing.reference import ReferenceBroker
 
 
 class Crosser(Strategy):
@@ -53,6 +58,21 @@ class Cheats(StrategyLaws):
 def test_a_strategy_with_a_hidden_memory_is_caught(law: str) -> None:
     with pytest.raises((AssertionError, Flaky)):
         getattr(Cheats(), law)()
+
+
+@settings(max_examples=20)
+@given(tape=tapes(unit_ns=1_000_000))
+def test_a_strategy_runs_on_the_reference_broker_too(tape) -> None:
+    prints = []
+    for make in (ReferenceBroker, SimulatedBroker):
+        strategy = Crosser()
+        cash = [Account(cash={"USD": 10**13, "EUR": 10**13})]
+        named = {"accounts": cash, "wakes": [strategy.wake], "wants": [(False, False)]}
+        broker = make(tape.instruments, sessions=tape.sessions, actions=tape.manifest.actions, **named)
+        for _ in wakeups(strategy, Pieces(tape), broker):
+            pass
+        prints.append(broker.journal.fingerprint)
+    assert prints[0] == prints[1]
 
 
 def test_the_kit_says_what_is_missing() -> None:
