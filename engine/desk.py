@@ -23,6 +23,7 @@ _DAY, _IOC = int(TimeInForce.DAY), int(TimeInForce.IOC)
 _MARKET, _LIMIT, _STOP, _STOP_LIMIT = (
     int(kind) for kind in (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT)
 )
+_Quote = events.Quote
 _POST_ONLY, _REDUCE_ONLY = int(OrderFlag.POST_ONLY), int(OrderFlag.REDUCE_ONLY)
 
 
@@ -44,8 +45,9 @@ class Desk:
         self._account = account
         self._sessions = sessions
         self._index = {instrument.symbol: i for i, instrument in enumerate(broker.instruments)}
-        self._submit = broker.submit
+        self._send = broker.send
         self._quote = broker.quote
+        self._cancel_all = broker.cancel_all
         self._stopped = False
         self.parents: list[Parent] = []
 
@@ -54,7 +56,7 @@ class Desk:
     @property
     def now(self) -> int:
         """ns UTC on this strategy's clock; 0 before the first row."""
-        return self._broker.now(self._account)
+        return self._broker.clock
 
     @property
     def symbols(self) -> list[str]:
@@ -74,7 +76,7 @@ class Desk:
     def quote(self, symbol: str) -> events.Quote:
         """The touch as we see it; a side of size 0 is empty."""
         bid, ask, bid_size, ask_size = self._quote(self._index[symbol] if symbol in self._index else self._find(symbol))
-        return events.Quote(self._broker.now(self._account), symbol, bid, ask, bid_size, ask_size)
+        return _Quote(self._broker.clock, symbol, bid, ask, bid_size, ask_size)
 
     def book(self, symbol: str, n: int = 5) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """(bids, asks), each the best n levels as (price, size), best first; fewer where fewer are observed."""
@@ -121,10 +123,9 @@ class Desk:
         expire_ts: int = 0,
     ) -> int:
         """Send a buy order; see ``trade``."""
-        return self.trade(
-            symbol, 1, shares=shares, notional=notional, limit=limit, stop=stop, peg=peg, offset=offset, display=display,
-            post_only=post_only, reduce_only=reduce_only, tif=tif, expire_ts=expire_ts,
-        )  # fmt: skip
+        return self._order(
+            symbol, 1, shares, notional, limit, stop, peg, offset, display, post_only, reduce_only, tif, expire_ts
+        )
 
     def sell(
         self,
@@ -143,10 +144,9 @@ class Desk:
         expire_ts: int = 0,
     ) -> int:
         """Send a sell order; see ``trade``."""
-        return self.trade(
-            symbol, -1, shares=shares, notional=notional, limit=limit, stop=stop, peg=peg, offset=offset, display=display,
-            post_only=post_only, reduce_only=reduce_only, tif=tif, expire_ts=expire_ts,
-        )  # fmt: skip
+        return self._order(
+            symbol, -1, shares, notional, limit, stop, peg, offset, display, post_only, reduce_only, tif, expire_ts
+        )
 
     def trade(
         self,
@@ -189,6 +189,55 @@ class Desk:
         StrategyError
             If the symbol is unknown, the size or its kind is missing or not whole, or a price is not an int.
         """
+        return self._order(
+            symbol, side, shares, notional, limit, stop, peg, offset, display, post_only, reduce_only, tif, expire_ts
+        )
+
+    def replace(self, order_id: int, *, limit: int | None = None, shares: int | None = None) -> None:
+        """Ask for another limit price and open size; what is not given stays as we know it."""
+        if limit is None or shares is None:
+            known = next((o for o in self.orders() if o.order_id == order_id), None)
+            limit = limit if limit is not None else known.price if known else 0
+            shares = shares if shares is not None else known.leaves if known else 0
+        self._broker.replace(self._account, order_id, limit, shares)
+
+    def cancel(self, order_id: int) -> None:
+        """Ask for one order to be cancelled."""
+        self._broker.cancel(self._account, order_id)
+
+    def cancel_all(self, symbol: str | None = None) -> None:
+        """Ask for all our orders to be cancelled, those just sent included."""
+        self._cancel_all(self._account, -1 if symbol is None else self._find(symbol))
+
+    def wake_at(self, ts: int) -> None:
+        """One ``on_timer`` at ``ts`` (ns UTC, our clock), beside ``Wake.every_ns``; outside sessions it waits for the next."""
+        self._broker.wake_at(self._account, ts)
+
+    def parent(self, order: ParentOrder) -> Parent:
+        """Register a parent order: its progress is kept for the reports."""
+        self._find(order.symbol)
+        parent = Parent(order)
+        self.parents.append(parent)
+        return parent
+
+    # --- helping -------------------------------------------------------------------------------------------------
+
+    def _order(
+        self,
+        symbol: str,
+        side: int,
+        shares: int | None,
+        notional: float | None,
+        limit: int | None,
+        stop: int | None,
+        peg: str | None,
+        offset: int,
+        display: int,
+        post_only: bool,
+        reduce_only: bool,
+        tif: int,
+        expire_ts: int,
+    ) -> int:
         if self._stopped:
             raise StrategyError("the run is over: on_stop may read the desk, not trade on it")
         i = self._index[symbol] if symbol in self._index else self._find(symbol)
@@ -206,45 +255,14 @@ class Desk:
             kind, extra = _PEGS[peg], offset
         else:
             kind, extra = (_STOP if limit is None else _STOP_LIMIT), stop
+        flags = (_POST_ONLY if post_only else 0) | (_REDUCE_ONLY if reduce_only else 0)
         try:
-            return self._submit(
-                self._account, i, side, type=kind, tif=tif, flags=post_only * _POST_ONLY + reduce_only * _REDUCE_ONLY,
-                price=limit or 0, size=shares, stop=extra, display=display, expire_ts=expire_ts,
-            )  # fmt: skip
-        except Exception as error:
+            return self._send(self._account, i, side, kind, tif, flags, limit or 0, shares, extra, display, expire_ts)
+        except TypeError as error:
             raise StrategyError(
                 f"{symbol}: an order of shares={shares!r}, limit={limit!r}, stop={stop!r} cannot be sent ({error}); sizes "
                 "and prices are ints in the instrument's units: desk.instrument(symbol).price('12.34') makes one"
             ) from None
-
-    def replace(self, order_id: int, *, limit: int | None = None, shares: int | None = None) -> None:
-        """Ask for another limit price and open size; what is not given stays as we know it."""
-        if limit is None or shares is None:
-            known = next((o for o in self.orders() if o.order_id == order_id), None)
-            limit = limit if limit is not None else known.price if known else 0
-            shares = shares if shares is not None else known.leaves if known else 0
-        self._broker.replace(self._account, order_id, limit, shares)
-
-    def cancel(self, order_id: int) -> None:
-        """Ask for one order to be cancelled."""
-        self._broker.cancel(self._account, order_id)
-
-    def cancel_all(self, symbol: str | None = None) -> None:
-        """Ask for all our orders to be cancelled, those just sent included."""
-        self._broker.cancel_all(self._account, -1 if symbol is None else self._find(symbol))
-
-    def wake_at(self, ts: int) -> None:
-        """One ``on_timer`` at ``ts`` (ns UTC, our clock), beside ``Wake.every_ns``; outside sessions it waits for the next."""
-        self._broker.wake_at(self._account, ts)
-
-    def parent(self, order: ParentOrder) -> Parent:
-        """Register a parent order: its progress is kept for the reports."""
-        self._find(order.symbol)
-        parent = Parent(order)
-        self.parents.append(parent)
-        return parent
-
-    # --- helping -------------------------------------------------------------------------------------------------
 
     def _find(self, symbol: str) -> int:
         try:

@@ -135,7 +135,8 @@ def _permission(w, o):
     b = books_of(w)[o.book]
     if accounts_of(w)[o.account].killed:
         return KILLED
-    if w.in_session == 0 and not (o.tif == GTC or o.tif == GTD or o.tif == AT_OPEN or o.tif == AUCTION_TIF):
+    in_session = w.in_session == 1 and w.now_v < w.session_close
+    if not in_session and not (o.tif == GTC or o.tif == GTD or o.tif == AT_OPEN or o.tif == AUCTION_TIF):
         return OUT_OF_SESSION
     if b.state == HALT or b.state == CLOSED:
         return HALTED

@@ -37,7 +37,7 @@ def open_session(w):
     """A session starts: volumes, daily losses and timers start anew."""
     start = sessions_of(w)[w.session].open
     w.in_session = 1
-    w.session_open = start
+    w.session_open, w.session_close = start, sessions_of(w)[w.session].close
     for i in range(w.n_instruments):
         books_of(w)[i].volume = 0
         books_of(w)[i].was_tradable = 0

@@ -309,7 +309,7 @@ def forget_taken(w, book, side):
 def is_tradable(w, book):
     """Section 3: in session, open, not crossed, and a valid quote seen since a halt."""
     b = books_of(w)[book]
-    return w.in_session == 1 and b.state == OPEN and b.awaiting == 0 and not is_crossed(w, book)
+    return w.in_session == 1 and w.now_v < w.session_close and b.state == OPEN and b.awaiting == 0 and not is_crossed(w, book)
 
 
 @kernel

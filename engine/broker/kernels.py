@@ -42,6 +42,7 @@ from engine.broker.fills import (
 from engine.broker.kernel import kernel
 from engine.broker.queue_stamps import forget_market_order, note_market_order, reduce_market_order
 from engine.broker.records import report_order
+from engine.broker.skim import skim
 from engine.broker.state import (
     DONE,
     ENDED,
@@ -52,6 +53,7 @@ from engine.broker.state import (
     EVENT,
     FLUSH,
     GROW,
+    TIMER,
     IN_FLIGHT,
     NEVER,
     RESTING,
@@ -95,6 +97,7 @@ R_ADJUST, R_CANCEL, R_REJECT, R_REPLACE = int(RecordKind.ADJUST), int(RecordKind
 OP_NEW = int(Op.NEW)
 TIME_OVER, NO_AUCTION = int(Reason.TIME_OVER), int(Reason.NO_AUCTION)
 SPARE = 16_384  # records and reports that one step may make
+AT_ONCE = 64  # things of one kind at one time that are done in one step
 
 
 # --- rows --------------------------------------------------------------------------------------------------------
@@ -345,44 +348,29 @@ def _forget_group(w):
 @kernel
 def walk(w):
     """Apply rows until something is due, somebody must be woken, or they are used up."""
-    rows, books, sides, sources = rows_of(w), books_of(w), sides_of(w), sources_of(w)
+    rows, books, sources = rows_of(w), books_of(w), sources_of(w)
     i, n, due, base, single = w.row, w.n_rows, w.next_due, w.base, w.single_source
     ts = w.last_ts
     while i < n:
+        if w.n_touched == 0:
+            skimmed = skim(w, i, due)
+            if skimmed > i:
+                i = skimmed
+                ts = rows[i - 1].ts_event
+                if i == n:
+                    break
         r = rows[i]
-        kind = r.kind
-        if r.ts_event > due or kind == CLOCK:
+        if r.ts_event > due or r.kind == CLOCK:
             break
         ts = r.ts_event
         book = int(r.instrument)
         b = books[book]
-        if single == 0:
+        if single:
+            w.last_seq = base + i
+        else:
             w.last_source = b.source
             w.last_seq = sources[b.source]
             sources[b.source] += 1
-        if b.interest == 0 and w.n_touched == 0 and r.flags & LAST:
-            # the short way: nobody waits for this book, none of our orders is in it
-            b.seen_ts = ts
-            if kind == DEPTH:
-                set_level(w, book, int(r.side), r.price, r.size)
-                note_mid(w, b, book)
-                i += 1
-                continue
-            if kind == TRADE:
-                b.volume += r.size
-                b.clock_volume += r.size
-                b.last_trade, b.last_trade_seen = r.price, 1
-                i += 1
-                continue
-            if kind == QUOTE:
-                bid, ask = sides[2 * book], sides[2 * book + 1]
-                bid.best, bid.size = r.price if r.size > 0 else 0, r.size
-                ask.best, ask.size = r.price2 if r.size2 > 0 else 0, r.size2
-                note_mid(w, b, book)
-                i += 1
-                continue
-        if single:
-            w.last_seq = base + i
         w.last_ts, w.now_v = ts, ts
         apply_row(w, r, book)
         if b.wants:
@@ -507,6 +495,7 @@ def _mid_moved(w, b, book, a):
 def _emit(w, kind, account, ts):
     w.ev_kind = kind
     w.ev_account = account
+    w.ev_now = w.now_v + w.feed
     w.ev_ts = ts
 
 
@@ -548,18 +537,24 @@ def find_next_due(w):
 
 @kernel
 def happen(w):
-    """Do the one thing that is due first; True if it wakes a strategy."""
+    """Do what is due first, and what is of its kind at the same time; True if it wakes a strategy."""
     now = w.next_due
     w.now_v = max(w.now_v, now)
     woken = False
     if w.arrivals_head < w.arrivals_tail and arrivals_of(w)[w.arrivals_head].due == now:
-        happen_arrival(w)
+        for _ in range(AT_ONCE):
+            happen_arrival(w)
+            if w.arrivals_head == w.arrivals_tail or arrivals_of(w)[w.arrivals_head].due != now:
+                break
     elif w.next_expiry == now:
         _expire(w, now)
     elif w.in_session and sessions_of(w)[w.session].close == now:
         close_session(w, now)
     elif w.reports_head < w.reports_tail and reports_of(w)[w.reports_head].due - w.feed == now:
-        woken = _happen_report(w)
+        for _ in range(AT_ONCE):
+            woken = _happen_report(w)
+            if woken or w.reports_head == w.reports_tail or reports_of(w)[w.reports_head].due - w.feed != now:
+                break
     elif w.next_timer == now:
         woken = _happen_timer(w, now)
     elif w.action < w.n_actions and actions_of(w)[w.action].ts - 1 == now:
@@ -677,7 +672,7 @@ def make_room(w):
 
 @njit([int64(types.Array(from_dtype(WORLD), 1, "C"))], cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def advance(world):
-    """Go on to the next wake; returns DONE, EVENT, FLUSH or GROW."""
+    """Go on to the next wake; returns DONE, EVENT, TIMER (a common event), FLUSH or GROW."""
     w = world[0]
     while True:
         code = make_room(w)
@@ -696,7 +691,7 @@ def advance(world):
             if r.kind == CLOCK:
                 if w.next_due <= r.ts_event:
                     if happen(w):
-                        return EVENT
+                        return TIMER if w.ev_kind == EV_TIMER else EVENT
                     continue
                 w.last_ts = max(w.last_ts, r.ts_event)
                 w.now_v = max(w.now_v, r.ts_event)
@@ -706,7 +701,7 @@ def advance(world):
                 if w.first_ts == NEVER:
                     w.first_ts = r.ts_event
                 if happen(w):
-                    return EVENT
+                    return TIMER if w.ev_kind == EV_TIMER else EVENT
             else:
                 if w.first_ts == NEVER:
                     w.first_ts = r.ts_event
@@ -715,7 +710,7 @@ def advance(world):
         if w.finishing == 1:
             if w.next_due <= w.last_ts:
                 if happen(w):
-                    return EVENT
+                    return TIMER if w.ev_kind == EV_TIMER else EVENT
                 continue
             end_run(w)
             w.finishing = 2

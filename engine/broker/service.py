@@ -10,7 +10,7 @@ from engine.broker.days import find_next_timer
 from engine.broker.kernel import kernel
 from engine.broker.kernels import find_next_due, make_room
 from engine.broker.queue_stamps import insert_market_order
-from engine.broker.state import DONE, MARKET, WORLD, accounts_of, books_of, orders_of, sides_of
+from engine.broker.state import DONE, MARKET, WORLD, accounts_of, books_of, inbox_of, orders_of, sides_of
 from engine.orders import Reason
 from engine.risk import kill, mark_of
 
@@ -29,6 +29,37 @@ def take_requests(world):
         find_next_timer(w)
         find_next_due(w)
     return code
+
+
+_SEND = int64(_WORLD, *[int64] * 11)
+
+
+@njit([_SEND], cache=True, error_model="numpy", no_cfunc_wrapper=True)
+def send_order(world, account, book, side, kind, tif, flags, price, size, stop, display, expire):
+    """Put an order into the inbox; returns its number in the account, 0 if the inbox is full."""
+    w = world[0]
+    if w.n_inbox == w.cap_inbox:
+        return 0
+    m = inbox_of(w)[w.n_inbox]
+    w.n_inbox += 1
+    a = accounts_of(w)[account]
+    a.sent += 1
+    m.op, m.account, m.book, m.side, m.type, m.tif, m.flags = 0, account, book, side, kind, tif, flags
+    m.price, m.size, m.stop, m.display, m.expire, m.order_no = price, size, stop, display, expire, a.sent
+    return a.sent
+
+
+@njit([int64(_WORLD, *[int64] * 7)], cache=True, error_model="numpy", no_cfunc_wrapper=True)
+def send_request(world, op, account, book, order_no, price, size, expire):
+    """Put another request into the inbox; returns 0 if it is full."""
+    w = world[0]
+    if w.n_inbox == w.cap_inbox:
+        return 0
+    m = inbox_of(w)[w.n_inbox]
+    w.n_inbox += 1
+    m.op, m.account, m.book, m.order_no = op, account, book, order_no
+    m.price, m.size, m.expire = price, size, expire
+    return 1
 
 
 @njit([int64(_WORLD, int64, int64, _TABLE)], cache=True, error_model="numpy", no_cfunc_wrapper=True)

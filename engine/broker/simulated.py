@@ -23,7 +23,16 @@ from engine.broker.fills import R_CANCEL, R_EXPIRE, R_FILL
 from engine.broker.kernels import advance
 from engine.broker.latency import quantile_table
 from engine.broker.models import Account, BrokerConfig, Lognormal, RiskConfig
-from engine.broker.service import kill_account, read_levels, read_mark, read_orders, rehash, take_requests
+from engine.broker.service import (
+    kill_account,
+    read_levels,
+    read_mark,
+    read_orders,
+    rehash,
+    send_order,
+    send_request,
+    take_requests,
+)
 from engine.errors import ConfigError, RunError, TapeError
 from engine.instruments import MICRO, Instrument
 from engine.journal import RECORD, Journal, RecordKind
@@ -35,13 +44,14 @@ NEVER = state.NEVER
 _BOOKS = {"NONE": 0, "L1": 1, "L2": 2, "L3": 3}
 _QUEUES = {"pessimistic": 0, "probabilistic": 1, "fifo": 2}
 _REASONS = {int(reason): reason.name for reason in Reason}
-_INBOX = Struct("13q")
-_EVENT = Struct("14q")
+_WHO_WHEN, _HEAD, _REST = Struct("2q"), Struct("9q"), Struct("6q")  # the event that the kernel leaves in its world: what all need, the rest
+_EVENT_CODE, _TIMER, _DEPTH, _TRADE = state.EVENT, state.TIMER, state.EV_DEPTH, int(Kind.TRADE)
 _QUOTE = Struct("2q24x2q")  # best and size of the bid side, and of the ask side after it
 _TWO_SIDES = 2 * state.SIDE.itemsize
 _BOOK_WORDS = state.BOOK.itemsize // 8
 _AT = {name: offset // 8 for name, (_, offset) in state.WORLD.fields.items()}  # type: ignore[union-attr]
-_N_INBOX, _NOW, _FEED, _NEXT_TIMER = (_AT[name] for name in ("n_inbox", "now_v", "feed", "next_timer"))
+_FEED, _NEXT_TIMER = (_AT[name] for name in ("feed", "next_timer"))
+_CANCEL_ALL = int(Op.CANCEL_ALL)
 _INBOX_SIZE = 1024
 _R_ACCEPT, _R_REPLACE = int(RecordKind.ACCEPT), int(RecordKind.REPLACE)
 
@@ -111,11 +121,12 @@ class SimulatedBroker:
         self.config = config or BrokerConfig()
         self.risk = risk or RiskConfig()
         self.journal = journal or Journal()
-        self.account = 0
+        self.account = 0  # whom the last event woke
+        self.clock = 0  # its strategy's time, ns UTC
+        self.displaces = False  # whether an impact model moves what is seen; none does yet
         used = [instrument.currency for instrument in instruments] + [c for account in accounts for c in account.cash]
         self.currencies = sorted(dict.fromkeys(used))
         self._index = {symbol: i for i, symbol in enumerate(self.symbols)}
-        self._sent: list[list[int]] = [[] for _ in accounts]  # the instrument of each order, by number
         self._wake_heaps: list[list[int]] = [[] for _ in accounts]
         self._tables: dict[str, NDArray[Any]] = {}
         self._world = np.zeros(1, state.WORLD)
@@ -128,11 +139,13 @@ class SimulatedBroker:
         self._set_instruments()
         self._set_sessions(sessions, actions)
         self._set_accounts(wakes, wants)
-        self._advance: Callable[[Any], int] = advance.overloads[advance.signatures[0]].entry_point
+        self._advance: Callable[[Any], int] = _entry(advance)
         take_requests(self._world)  # none yet: it finds out what is due first
         self._raw = memoryview(self._world.view(np.uint8))
         self._event_at = state.WORLD.fields["ev_kind"][1]  # type: ignore[index]
-        self._inbox = memoryview(self._tables["inbox"].view(np.uint8))
+        self._send: Callable[..., int] = _entry(send_order)
+        self._ask: Callable[..., int] = _entry(send_request)
+        self.feed = self._mem[_FEED]
         self._sides = memoryview(self._tables["sides"].view(np.uint8))
         self._shifts = memoryview(self._tables["books"].view(np.int64))[state.BOOK.fields["shift"][1] // 8 :]  # type: ignore[index]
 
@@ -349,14 +362,33 @@ class SimulatedBroker:
         """Run on to the next wake: the event, and ``self.account`` whom it wakes; None when the rows are used up."""
         while True:
             code = self._advance(self._world)
-            if code == state.EVENT:
-                return self._event()
+            if code == _TIMER:
+                self.account, self.clock = _WHO_WHEN.unpack_from(self._raw, self._event_at + 8)
+                if self._wake_heaps[self.account]:
+                    self._rearm(self.account, self.clock)
+                return events.Timer(self.clock)
+            if code == _EVENT_CODE:
+                kind, self.account, self.clock, ts, i, side, price, size, flags = _HEAD.unpack_from(self._raw, self._event_at)
+                if kind == _DEPTH:
+                    return events.Depth(ts, self.symbols[i], side, price, size)
+                if kind == _TRADE:
+                    return events.Trade(ts, self.symbols[i], side, price, size, flags)
+                return self._event(kind, ts, i, side, price, size, flags)
             if code == state.DONE:
                 return None
             if code == state.FLUSH:
                 self._flush()
             else:
                 self._grow()
+
+    def _rearm(self, account: int, ts: int) -> None:
+        """One-off timers up to ``ts`` have had their wake; the kernel learns of the next."""
+        heap = self._wake_heaps[account]
+        if heap[0] <= ts:
+            while heap and heap[0] <= ts:
+                heapq.heappop(heap)
+            if heap:
+                self._request(WAKE_AT, account, 0, expire=heap[0])
 
     def finish(self) -> None:
         """No more rows: ``next`` now delivers what is still to be told."""
@@ -366,18 +398,8 @@ class SimulatedBroker:
         """Write the last records; the ledger and the fingerprint stay readable."""
         self._flush()
 
-    def _event(self) -> events.AnyEvent:
-        kind, self.account, ts, i, side, price, size, price2, size2, order, flags, reason, extra, leaves = _EVENT.unpack_from(
-            self._raw, self._event_at
-        )
-        if kind == state.EV_TIMER:
-            heap = self._wake_heaps[self.account]
-            if heap and heap[0] <= ts:
-                while heap and heap[0] <= ts:
-                    heapq.heappop(heap)
-                if heap:
-                    self._request(WAKE_AT, self.account, expire=heap[0])
-            return events.Timer(ts)
+    def _event(self, kind: int, ts: int, i: int, side: int, price: int, size: int, flags: int) -> events.AnyEvent:
+        price2, size2, order, reason, extra, leaves = _REST.unpack_from(self._raw, self._event_at + _HEAD.size)
         if kind == state.EV_REPORT:
             symbol = self.symbols[i] if i >= 0 else ""
             if extra == R_FILL:
@@ -392,10 +414,6 @@ class SimulatedBroker:
         symbol = self.symbols[i]
         if kind == state.EV_QUOTE:
             return events.Quote(ts, symbol, price, price2, size, size2)
-        if kind == state.EV_DEPTH:
-            return events.Depth(ts, symbol, side, price, size)
-        if kind == Kind.TRADE:
-            return events.Trade(ts, symbol, side, price, size, flags)
         if kind == Kind.BAR:
             return events.Bar(ts, symbol, order, price, price2, size2, size)
         if kind == Kind.CLOSE:
@@ -420,51 +438,52 @@ class SimulatedBroker:
         expire_ts: int = 0,
     ) -> int:
         """Send an order; returns its number (1, 2, 3, ... in the account)."""
-        sent = self._sent[account]
-        number = len(sent) + 1
-        mem = self._mem
-        at = mem[_N_INBOX]
-        if at >= _INBOX_SIZE:
-            self._drain()
-            at = 0
-        _INBOX.pack_into(
-            self._inbox, at * 104, 0, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts, number
-        )
-        mem[_N_INBOX] = at + 1
-        sent.append(instrument)
-        return number
+        return self.send(account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts)
 
-    def _request(self, op: int, account: int, book: int = -1, order_no: int = 0, price: int = 0, size: int = 0, expire: int = 0) -> None:
-        at = self._mem[_N_INBOX]
-        if at >= _INBOX_SIZE:
+    def send(
+        self,
+        account: int,
+        instrument: int,
+        side: int,
+        type: int,
+        tif: int,
+        flags: int,
+        price: int,
+        size: int,
+        stop: int,
+        display: int,
+        expire_ts: int,
+    ) -> int:
+        """``submit`` with everything by position."""
+        while True:
+            number = self._send(self._world, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts)
+            if number:
+                return number
+            self._drain()  # the inbox was full
+
+    def _request(self, op: int, account: int, book: int, order_no: int = 0, price: int = 0, size: int = 0, expire: int = 0) -> None:
+        while not self._ask(self._world, op, account, book, order_no, price, size, expire):
             self._drain()
-            at = 0
-        _INBOX.pack_into(self._inbox, at * 104, op, account, book, 0, 0, 0, 0, price, size, 0, 0, expire, order_no)
-        self._mem[_N_INBOX] = at + 1
 
     def cancel(self, account: int, order_no: int) -> None:
         """Ask for an order to be cancelled."""
-        self._request(Op.CANCEL, account, self._book_of(account, order_no), order_no)
+        self._request(Op.CANCEL, account, 0, order_no)
 
     def replace(self, account: int, order_no: int, price: int, size: int) -> None:
         """Ask for a new limit price and open size."""
-        self._request(Op.REPLACE, account, self._book_of(account, order_no), order_no, price, size)
-
-    def _book_of(self, account: int, order_no: int) -> int:
-        """The instrument of an order, also of one long ended; 0 for one that never was."""
-        sent = self._sent[account]
-        return sent[order_no - 1] if 0 < order_no <= len(sent) else 0
+        self._request(Op.REPLACE, account, 0, order_no, price, size)
 
     def cancel_all(self, account: int, instrument: int = -1) -> None:
         """Ask for every order to be cancelled that the account does not know to be ended."""
-        self._request(Op.CANCEL_ALL, account, instrument)
+        while not self._ask(self._world, _CANCEL_ALL, account, instrument, 0, 0, 0, 0):
+            self._drain()
 
     def wake_at(self, account: int, ts: int) -> None:
         """One TIMER event at ``ts`` of the strategy's clock."""
         heap = self._wake_heaps[account]
         heapq.heappush(heap, ts)
         if heap[0] == ts:
-            self._request(WAKE_AT, account, expire=ts)
+            self._request(WAKE_AT, account, 0, expire=ts)
 
     def kill(self, account: int) -> None:
         """Latch the account's kill switch now: working orders are cancelled, new ones refused."""
@@ -481,13 +500,14 @@ class SimulatedBroker:
 
     def now(self, account: int) -> int:
         """The strategy's clock, ns UTC."""
-        return self._mem[_NOW] + self._mem[_FEED]
+        return self.clock
 
     def quote(self, instrument: int) -> tuple[int, int, int, int]:
         """(bid, ask, bid size, ask size) as the strategy sees them now; a size of 0 is an empty side."""
-        shift = self._shift(instrument)
         bid, bid_size, ask, ask_size = _QUOTE.unpack_from(self._sides, instrument * _TWO_SIDES)
-        return bid + shift, ask + shift, bid_size, ask_size
+        if self.displaces and (shift := self._shifts[instrument * _BOOK_WORDS]):
+            return bid + shift * (bid_size > 0), ask + shift * (ask_size > 0), bid_size, ask_size
+        return bid, ask, bid_size, ask_size
 
     def levels(self, instrument: int, side: int, n: int) -> list[tuple[int, int]]:
         """The best n levels of a side, as (price, size)."""
@@ -528,7 +548,7 @@ class SimulatedBroker:
     def next_timer(self) -> int:
         """The earliest timer of any strategy, on the strategies' clock (2^62: none)."""
         due = self._mem[_NEXT_TIMER]
-        return due + self._mem[_FEED] if due < NEVER else NEVER
+        return due + self.feed if due < NEVER else NEVER
 
     @property
     def cause(self) -> tuple[int, int]:
@@ -540,8 +560,10 @@ class SimulatedBroker:
         """LEDGER[accounts, instruments]: positions, cash, fees, cost and realised P/L as the venue has them."""
         return self._tables["ledger"].reshape(len(self.accounts), len(self.instruments))
 
-    def _shift(self, instrument: int) -> int:
-        return self._shifts[instrument * _BOOK_WORDS]
+
+def _entry(kernel: Any) -> Callable[..., int]:
+    """The compiled function itself, without numba's look at the argument types: a crossing costs half."""
+    return kernel.overloads[kernel.signatures[0]].entry_point
 
 
 def _days(start: int, following: int) -> int:

@@ -23,7 +23,7 @@ WINDOW = 1024  # prices a side, in grid steps, that are kept in a dense ladder r
 MASK = WINDOW - 1
 
 # what ``advance`` returns
-DONE, EVENT, FLUSH, GROW = 0, 1, 2, 3
+DONE, EVENT, FLUSH, GROW, TIMER = 0, 1, 2, 3, 4
 
 # life of an order at the venue
 FREE, IN_FLIGHT, RESTING, WAITING, ENDED = 0, 1, 2, 3, 4  # WAITING: a stop, an auction order, a peg without a reference
@@ -50,13 +50,13 @@ WORLD = _ints(
     "row n_takes free_order n_live arrivals_head arrivals_tail reports_head reports_tail n_inbox n_records n_group "
     "n_touched session action n_market seen_row "
     # time
-    "now_v last_ts first_ts next_due next_expiry next_timer in_session session_open finishing closing applied "
+    "now_v last_ts first_ts next_due next_expiry next_timer in_session session_open session_close finishing closing applied "
     # numbering
     "base last_source last_seq seen_source seen_seq single_source stamp row_count "
     # wakes being delivered
     "delivering d_item d_account d_stage "
     # the event handed to Python
-    "ev_kind ev_account ev_ts ev_instrument ev_side ev_price ev_size ev_price2 ev_size2 ev_order ev_flags ev_reason "
+    "ev_kind ev_account ev_now ev_ts ev_instrument ev_side ev_price ev_size ev_flags ev_price2 ev_size2 ev_order ev_reason "
     "ev_extra ev_leaves "
     # models
     "seed feed entry entry_floor response response_floor two_cursors feed_mode feed_floor queue_model queue_exponent "
@@ -78,7 +78,7 @@ SIDE = _ints("best size n_dense n_far own_head")
 LEVEL = _ints("price size")
 TAKE = _ints("book side price size")
 ACCOUNT = _ints(
-    "head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts last_arrival last_report "
+    "sent head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts last_arrival last_report "
     "n_requests n_reports n_fills fill_at n_repeats"
 )
 FILL_RING, REPEAT_RING = 64, 64
