@@ -47,6 +47,7 @@ app = App(
     help="Replay recorded markets through your strategies and a simulated broker.",
     help_epilogue=EXIT_CODES,
     version=lambda: _version(),
+    default_parameter=Parameter(negative="", show_default=False),
 )
 data = App(name="data", help="Import, inspect, verify and export tapes.")
 app.command(data)
@@ -76,8 +77,9 @@ def run(
 ) -> int:
     """Run a config and leave a run folder.
 
-    Examples: tickwright run configs/twap.toml --set params.tactics.every_ms=500 --seed 3
-    | tickwright run mine.toml --from 2026-01-05T15:00 --to 2026-01-05T16:00
+    Example: tickwright run twap_demo --set params.tactics.every_ms=500 --seed 3
+
+    Example: tickwright run mine.toml --from 2026-03-02T15:00 --to 2026-03-02T16:00
 
     Parameters
     ----------
@@ -167,8 +169,9 @@ def import_(
 ) -> int:
     """Make a tape of recorded files.
 
-    Examples: tickwright data import lobster messages.csv orderbook.csv --set symbol=AAPL --out tapes/aapl
-    | tickwright data import csv trades.csv columns.toml --out tapes/mine
+    Example: tickwright data import lobster messages.csv orderbook.csv --set symbol=AAPL --out tapes/aapl
+
+    Example: tickwright data import csv trades.csv columns.toml --out tapes/mine
 
     Parameters
     ----------

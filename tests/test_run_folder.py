@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import importlib
+import io
+import json
+import re
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 
 from engine import Strategy, Wake, run, run_config
 from engine.config import build, load
 from engine.errors import ConfigError, RunError, StrategyError
 from engine.journal import RECORD, RecordKind, read_journal
 from engine.portfolio import Entry, fold
+from engine.progress import RunProgress
 from engine.reports.banner import banner
 from engine.reports.formats import duration, moment, money
 from engine.reports.record_text import record_text
@@ -197,10 +203,14 @@ def test_the_summary_gives_the_data_verdict_before_any_profit(config: Path, tmp_
 
 
 def test_the_page_is_offline_and_whole(config: Path, tmp_path: Path) -> None:
-    page = pytest.importorskip("engine.reports.page", reason="needs the extra `report`", exc_type=ImportError)
+    graph_objects = pytest.importorskip("plotly.graph_objects", reason="needs the extra `report`")
+    page = importlib.import_module("engine.reports.page")
     run_config(config, out=tmp_path / "a")
     text = page.write_page(tmp_path / "a").read_text(encoding="utf-8")
-    assert "Plotly.newPlot" in text
+    charts = [json.loads(chart) for chart in re.findall(r"const c = (\{.*?\}); Plotly.newPlot", text)]
+    assert len(charts) == 1
+    for chart in charts:
+        graph_objects.Figure(chart)  # refuses a property that plotly does not know
     own = text[text.rindex("</style>") :].split("</script>", 1)[1]
     assert "http" not in own
     assert "fingerprint" in own
@@ -227,3 +237,16 @@ def test_amounts_and_times_are_written_exactly() -> None:
     assert money(-2_000, 6) == "-0.002000"
     assert moment(1_767_623_400_120_000_000) == "2026-01-05 14:30:00.12"
     assert [duration(x) for x in (0, 999, 200_000, 1_500_000_000)] == ["0 ns", "999 ns", "200 µs", "1.5 s"]
+
+
+def test_progress_shows_market_time_speed_and_how_far_it_is(small_tape: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    feed = TapeFeed(small_tape)
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    monkeypatch.setattr("engine.progress.EVERY_S", 0.0)
+    with RunProgress(feed, console) as watch:
+        watch(feed.tape.sessions[0][0] + 300 * SECOND, 6_000)
+        watch._progress.refresh()
+    said = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "2026-01-05 14:35:00" in said
+    assert "50%" in said
+    assert "rows/s" in said
