@@ -82,7 +82,7 @@ class Book:
             new = max(0, old - row.size)
         else:
             return []
-        change = self._set(row.side, row.price, new, queue=row.kind != Kind.REVEAL)
+        change = self._set(row.side, row.price, new, queue=row.kind != Kind.REVEAL or new > 0)
         return [change] if change else []
 
     def _ranked(self, side: int) -> list[tuple[int, int]]:

@@ -485,7 +485,7 @@ class Venue:
             price = side * min(side * price, side * order.price)
         other, size = book.best(-side)
         if size and side * (price - other) >= 0:
-            price = side * (side * other // tick) * tick - side * tick
+            price = side * ((side * other - 1) // tick) * tick  # the best tick that does not reach it
         return None if price < 1 and not instrument.allows_negative_price else price
 
     def _price_peg(self, order: Order) -> None:
