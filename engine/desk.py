@@ -213,10 +213,10 @@ class Desk:
         """One ``on_timer`` at ``ts`` (ns UTC, our clock), beside ``Wake.every_ns``; outside sessions it waits for the next."""
         self._broker.wake_at(self._account, ts)
 
-    def parent(self, order: ParentOrder) -> Parent:
-        """Register a parent order: its progress is kept for the reports."""
-        self._find(order.symbol)
-        parent = Parent(order)
+    def parent(self, order: ParentOrder | Parent) -> Parent:
+        """Register a parent order, or one in progress from a snapshot: the reports will show how far it came."""
+        parent = order if isinstance(order, Parent) else Parent(order)
+        self._find(parent.order.symbol)
         self.parents.append(parent)
         return parent
 

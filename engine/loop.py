@@ -57,14 +57,15 @@ def wakeups(
     for strategy, desk in zip(strategies, desks, strict=True):
         strategy.on_start(desk)
         yield events.Started(0), desk
+    wake = broker.next
     while (rows := feed.read(until=broker.next_timer)) is not None:
         broker.load(rows)
-        while (event := broker.next()) is not None:
+        while (event := wake()) is not None:
             desk = desks[broker.account]
             handlers[broker.account][type(event)](event, desk)
             yield event, desk
     broker.finish()
-    while (event := broker.next()) is not None:
+    while (event := wake()) is not None:
         desk = desks[broker.account]
         handlers[broker.account][type(event)](event, desk)
         yield event, desk

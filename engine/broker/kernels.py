@@ -248,7 +248,7 @@ def _fill_auction(w, b, book, ts, price, size, auction):
             following = o.next
             mine = o.tif == AUCTION_TIF or (o.tif == AT_OPEN and auction == OPENING) or (o.tif == AT_CLOSE and auction == CLOSING)
             if o.book == book and o.state == WAITING and mine:
-                if size > 0 and (o.type != LIMIT or (o.price - seen) * o.side >= 0):
+                if size > 0 and ((o.type != LIMIT and o.price == 0) or (o.price - seen) * o.side >= 0):
                     part = min(size, o.leaves)
                     size -= part
                     fill(w, k, ts, seen, part, 0)

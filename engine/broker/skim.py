@@ -32,9 +32,11 @@ def skim(w, i, due):
             break
         book = int(r.instrument)
         b = books[book]
-        own = b.n_own
-        if b.interest != own + b.n_takes:
-            break
+        own = takes = 0
+        if b.interest != 0:
+            own, takes = b.n_own, b.n_takes
+            if b.interest != own + takes:
+                break
         if own > 0:
             if book != guarded:
                 guarded = book
@@ -42,37 +44,33 @@ def skim(w, i, due):
             if not is_safe:
                 break
         if kind == DEPTH:
-            s = 2 * book + ((1 - r.side) >> 1)
+            side = int(r.side)
+            s = 2 * book + ((1 - side) >> 1)
             here = sides[s]
             grid = b.grid
             step = price if grid == 1 else price // grid
             offset = step - b.low
             best, shown = here.best, here.size
-            if step * grid != price or offset < 0 or offset >= WINDOW or shown == 0:
+            if step * grid != price or offset < 0 or offset >= WINDOW or shown == 0 or (size == 0 and price == best):
                 break
-            cell = s * WINDOW + (step & MASK)
-            old = sizes[cell]
-            ahead = (price - best) * r.side
-            if (ahead >= 0) & (size == 0):
-                if ahead == 0:
-                    break
-            elif ahead > 0:
+            if (price - best) * side > 0 and size > 0:
                 if own > 0 or offset < EDGE or offset >= WINDOW - EDGE:
                     break
-                here.best, shown = price, size
-                ahead = 0
+                best = here.best = price
                 other = sides[s ^ 1]
-                if other.size > 0 and (other.best - price) * r.side >= 0:
+                if other.size > 0 and (other.best - price) * side >= 0:
                     b.mid2, b.mid2_seen = price + other.best, 1
-            here.size = shown + (size - shown) * int(ahead == 0)  # no branch: which it is, is anybody's guess
+            here.size = size if price == best else shown  # no branch: nobody could predict it
+            cell = s * WINDOW + (step & MASK)
+            old = sizes[cell]
             sizes[cell] = size
             if size == 0 or old == 0:
                 here.n_dense += (size > 0) - (old > 0)
-            if old != size and own + b.n_takes > 0:
+            if old != size and own + takes > 0:
                 worst, top = (worst_bid, best_bid) if r.side > 0 else (best_ask, worst_ask)
                 if own > 0 and worst <= price <= top:
                     level_changed(w, book, r.side, price, old, size, 0)
-                elif size < old and b.n_takes > 0:
+                elif size < old and takes > 0:
                     shrink_taken(w, book, r.side, price, old - size)
         elif kind == TRADE:
             if own > 0:
@@ -84,7 +82,7 @@ def skim(w, i, due):
             b.volume += size
             b.clock_volume += size
             b.last_trade, b.last_trade_seen = price, 1
-        elif kind == QUOTE and own + b.n_takes == 0:
+        elif kind == QUOTE and own + takes == 0:
             bid, ask = sides[2 * book], sides[2 * book + 1]
             bid.best, bid.size = price if size > 0 else 0, size
             ask.best, ask.size = r.price2 if r.size2 > 0 else 0, r.size2
