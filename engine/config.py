@@ -14,7 +14,6 @@ from __future__ import annotations
 import copy
 import datetime
 import inspect
-import json
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from engine.shipped import shipped_tapes
 from engine.spelling import did_you_mean, explain
 from engine.strategy import Strategy
 from engine.tape import Tape
+from engine.toml_text import toml_text
 
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 FEES = ("maker_per_unit", "taker_per_unit")
@@ -203,7 +203,7 @@ def dump(config: Config) -> str:
     """The config as TOML that ``load`` reads back equal, every default spelled out."""
     data = msgspec.to_builtins(config)
     _map_money(data, lambda amount, _: _tidy(Decimal(amount) / MICRO))
-    return "".join(_toml_table(data, ()))
+    return toml_text(data)
 
 
 def ns_utc(moment: str | datetime.date | datetime.datetime) -> int:
@@ -402,46 +402,3 @@ def _decode(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
     raise ConfigError(f"{value!r} cannot become a {kind.__name__}")
-
-
-# Writing
-
-
-def _toml_table(data: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
-    scalars = {k: v for k, v in data.items() if not _is_table(v) and not _is_table_list(v) and v is not None}
-    lines = [f"{_key(k)} = {_toml_value(v)}\n" for k, v in scalars.items()]
-    for key, value in data.items():
-        name = ".".join(_key(step) for step in (*path, key))
-        if _is_table(value):
-            lines += [f"\n[{name}]\n", *_toml_table(value, (*path, key))]
-        elif _is_table_list(value):
-            for item in value:
-                lines += [f"\n[[{name}]]\n", *_toml_table(item, (*path, key))]
-    return lines
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _is_table_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) > 0 and all(isinstance(item, dict) for item in value)
-
-
-def _key(key: str) -> str:
-    return key if key.replace("_", "").replace("-", "").isalnum() and key.isascii() else _text(key)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (int, float)):
-        return repr(value)
-    if isinstance(value, str):
-        return _text(value)
-    return f"[{', '.join(_toml_value(item) for item in value)}]"
-
-
-def _text(text: str) -> str:
-    """A TOML basic string: JSON's, except that TOML wants DEL escaped and no surrogate pairs."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
