@@ -203,7 +203,8 @@ def _replace(w, k, ts, price, size):
     reason = refusal(w, k, ts, price, size, False)
     old_price = o.price
     resting = o.state == RESTING and o.type < PEG_PRIMARY
-    if reason == 0 and (o.flags & POST_ONLY) != 0 and resting:
+    keeps = price == old_price and size <= o.leaves
+    if reason == 0 and (o.flags & POST_ONLY) != 0 and resting and not keeps:
         o.work = price
         if would_take(w, k):
             reason = WOULD_TAKE
@@ -216,7 +217,6 @@ def _replace(w, k, ts, price, size):
         entry.open_buy += size - o.leaves
     else:
         entry.open_sell += size - o.leaves
-    keeps = price == old_price and size <= o.leaves
     o.price, o.leaves = price, size
     record_order(w, R_REPLACE, ts, k, price, size, 0)
     queue_report(w, R_REPLACE, ts, k, o.account, o.order_no, o.book, size, 0, REPLACE).price = price

@@ -131,7 +131,7 @@ def clear_side(w, book, side):
 
 @kernel
 def is_observed(w, book, side, price):
-    """Whether a level-limited book would show this price if anything stood there."""
+    """Whether the price is not worse than the last level that a level-limited book shows."""
     b = books_of(w)[book]
     here = sides_of(w)[2 * book + index(side)]
     if b.levels == 0 or here.size == 0 or (price - here.best) * side >= 0:
@@ -139,7 +139,9 @@ def is_observed(w, book, side, price):
     better, at = 1, here.best
     while better < b.levels:
         found, at = next_level(w, book, side, at)
-        if not found or (price - at) * side >= 0:
+        if not found:
+            return False
+        if (price - at) * side >= 0:
             return True
         better += 1
     return False

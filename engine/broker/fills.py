@@ -464,10 +464,11 @@ def match_trade(w, book, ts, price, size, aggressor, hidden, counts):
 
 
 @kernel
-def level_changed(w, book, side, price, old, new, stamp):
+def level_changed(w, book, side, price, old, new, stamp, in_view):
     """A level went from ``old`` to ``new`` other than by its own execution; what it means for our places.
 
-    ``stamp`` is when the market order that left was placed (0: not known, or not about one order).
+    ``stamp`` is when the market order that left was placed (0: not known, or not about one order); ``in_view``
+    whether the level was or is among the observed ones.
     """
     b = books_of(w)[book]
     if new < old and b.n_takes > 0:
@@ -482,13 +483,11 @@ def level_changed(w, book, side, price, old, new, stamp):
         if better < 0:
             return
         if better == 0:
-            if new < old and o.ahead > 0 and o.ahead < UNKNOWN:
-                cancelled = old - new - min(old - new, o.traded)
-                if w.queue_model == 1:
-                    _cancel_share(w, o, cancelled, old)
-                elif w.queue_model == 2 and 0 < stamp < o.stamp:
+            if new < old and in_view and o.ahead > 0:
+                if o.ahead < UNKNOWN and w.queue_model == 1:
+                    _cancel_share(w, o, old - new - min(old - new, o.traded), old)
+                elif o.ahead < UNKNOWN and w.queue_model == 2 and 0 < stamp < o.stamp:
                     o.ahead = max(0, o.ahead - (old - new))
-            if new < old and is_observed(w, book, side, price):
                 o.ahead = min(o.ahead, new)
             o.traded = 0
         k = o.next_level

@@ -187,19 +187,21 @@ def _apply_quote_side(w, b, book, side, price, size):
     if b.n_takes > 0 and not same:
         forget_taken(w, book, side)
     if b.n_own + b.n_takes > 0 and size > 0:
-        level_changed(w, book, side, price, old_size if same else 0, size, 0)
+        level_changed(w, book, side, price, old_size if same else 0, size, 0, True)
 
 
 @kernel
 def _change_level(w, b, book, side, price, size, stamp):
+    in_view = is_observed(w, book, side, price)
     old = set_level(w, book, side, price, size)
     if old == size:
         return
+    in_view = in_view or is_observed(w, book, side, price)
     if stamp < 0:
         shrink_taken(w, book, side, price, old)
     elif b.n_own + b.n_takes > 0:
-        level_changed(w, book, side, price, old, size, stamp)
-    if is_observed(w, book, side, price):
+        level_changed(w, book, side, price, old, size, stamp, in_view)
+    if in_view:
         b.changed = 1
         b.depth_side, b.depth_price, b.depth_size = side, price, size
 

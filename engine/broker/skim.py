@@ -69,7 +69,7 @@ def skim(w, i, due):
             if old != size and own + takes > 0:
                 worst, top = (worst_bid, best_bid) if r.side > 0 else (best_ask, worst_ask)
                 if own > 0 and worst <= price <= top:
-                    level_changed(w, book, r.side, price, old, size, 0)
+                    level_changed(w, book, r.side, price, old, size, 0, True)
                 elif size < old and takes > 0:
                     shrink_taken(w, book, r.side, price, old - size)
         elif kind == TRADE:
