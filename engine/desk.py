@@ -210,7 +210,7 @@ class Desk:
         self._cancel_all(self._account, -1 if symbol is None else self._find(symbol))
 
     def wake_at(self, ts: int) -> None:
-        """One ``on_timer`` at ``ts`` (ns UTC, our clock), beside ``Wake.every_ns``; outside sessions it waits for the next."""
+        """One ``on_timer`` at ``ts`` (ns UTC, our clock) beside ``Wake.every_ns``; outside sessions it waits."""
         self._broker.wake_at(self._account, ts)
 
     def parent(self, order: ParentOrder | Parent) -> Parent:
@@ -254,14 +254,14 @@ class Desk:
                 raise StrategyError(f"{symbol}: peg is {peg!r}, but must be one of {sorted(_PEGS)}")
             kind, extra = _PEGS[peg], offset
         else:
-            kind, extra = (_STOP if limit is None else _STOP_LIMIT), stop
+            kind, extra = (_STOP if limit is None else _STOP_LIMIT), stop or 0
         flags = (_POST_ONLY if post_only else 0) | (_REDUCE_ONLY if reduce_only else 0)
         try:
             return self._send(self._account, i, side, kind, tif, flags, limit or 0, shares, extra, display, expire_ts)
         except TypeError as error:
             raise StrategyError(
-                f"{symbol}: an order of shares={shares!r}, limit={limit!r}, stop={stop!r} cannot be sent ({error}); sizes "
-                "and prices are ints in the instrument's units: desk.instrument(symbol).price('12.34') makes one"
+                f"{symbol}: an order of shares={shares!r}, limit={limit!r}, stop={stop!r} cannot be sent ({error}); "
+                "sizes and prices are ints in the instrument's units: desk.instrument(symbol).price('12.34') makes one"
             ) from None
 
     def _find(self, symbol: str) -> int:
@@ -277,7 +277,9 @@ class Desk:
         bid, ask, bid_size, ask_size = self._broker.quote(i)
         price = limit if limit is not None else ask if side > 0 else bid
         if limit is None and (ask_size if side > 0 else bid_size) == 0:
-            raise StrategyError(f"{instrument.symbol}: nothing is quoted, so notional= has no price; give limit= or shares=")
+            raise StrategyError(
+                f"{instrument.symbol}: nothing is quoted, so notional= has no price; give limit= or shares="
+            )
         worth = abs(price) * instrument.money
         units = int(notional * MICRO / worth)
         return units - units % instrument.lot

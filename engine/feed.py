@@ -16,5 +16,8 @@ class Feed(Protocol):
     tape: Tape  # instruments, sessions, corporate actions and panels of what it will hand over (rows may be empty)
 
     def read(self, *, until: int) -> NDArray[np.void] | None:
-        """The next ROW[n], n > 0, or None at the end. ``until`` is the next timer: a live feed that has nothing hands over a CLOCK row then."""
+        """The next ROW[n], n > 0, or None at the end.
+
+        ``until`` is the next timer: a live feed that has nothing by then hands over a CLOCK row.
+        """
         ...

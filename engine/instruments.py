@@ -88,4 +88,8 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     def quoted(self, price: int | float) -> float:
         """The quoted price of an integer one, for people and plots."""
-        return float(price * Fraction(self.price_unit)) if isinstance(price, int) else price * float(Fraction(self.price_unit))
+        return (
+            float(price * Fraction(self.price_unit))
+            if isinstance(price, int)
+            else price * float(Fraction(self.price_unit))
+        )

@@ -5,8 +5,6 @@ The same compiled code guards a replay and a paper session. Each gate is a funct
 
 from __future__ import annotations
 
-from engine.broker.kernel import kernel
-
 from engine.broker.book import NONE, index, is_crossed
 from engine.broker.costs import half_even, value_of
 from engine.broker.fills import (
@@ -29,11 +27,11 @@ from engine.broker.fills import (
     end_order,
     peg_price,
 )
+from engine.broker.kernel import kernel
 from engine.broker.state import (
     ENDED,
     FILL_RING,
     IN_FLIGHT,
-    NEVER,
     REPEAT_RING,
     RESTING,
     accounts_of,
@@ -51,7 +49,13 @@ SECOND = 1_000_000_000
 MOST = 2**40  # size units an order may ask for, whatever the limits
 HALT, CLOSED = int(State.HALT), int(State.CLOSED)
 R = {reason.name: int(reason) for reason in Reason}
-BAD_SIZE, BAD_LOT, OFF_TICK, BAD_PRICE, BAD_TERMS = R["BAD_SIZE"], R["BAD_LOT"], R["OFF_TICK"], R["BAD_PRICE"], R["BAD_TERMS"]
+BAD_SIZE, BAD_LOT, OFF_TICK, BAD_PRICE, BAD_TERMS = (
+    R["BAD_SIZE"],
+    R["BAD_LOT"],
+    R["OFF_TICK"],
+    R["BAD_PRICE"],
+    R["BAD_TERMS"],
+)
 KILLED, OUT_OF_SESSION, HALTED, RESTRICTED = R["KILLED"], R["OUT_OF_SESSION"], R["HALTED"], R["RESTRICTED"]
 LATE, REPEATED, NO_MARKET, STALE, CROSSED = R["LATE"], R["REPEATED"], R["NO_MARKET"], R["STALE"], R["CROSSED"]
 MAX_SIZE, MAX_NOTIONAL, COLLAR, RATE, MAX_OPEN = R["MAX_SIZE"], R["MAX_NOTIONAL"], R["COLLAR"], R["RATE"], R["MAX_OPEN"]
@@ -302,7 +306,7 @@ def _exposure(w, o, price, size, is_new):
         if books_of(w)[i].currency != currency:
             continue
         position = ledger[o.account * w.n_instruments + i].position
-        found, mark = mark_of(w, i)
+        _, mark = mark_of(w, i)
         if i == o.book:
             position += o.side * (still_open + size)
         if position != 0:
@@ -313,9 +317,13 @@ def _exposure(w, o, price, size, is_new):
         return MAX_GROSS
     if w.max_net > 0 and abs(net) > w.max_net:
         return MAX_NET
-    if w.margin_ppm > 0 and abs(entry.position + o.side * (still_open + size)) > abs(entry.position):
-        if float(gross) * float(w.margin_ppm) > float(equity_of(w, o.account, currency)) * 1e6:
-            return NO_CASH
+    grows = abs(entry.position + o.side * (still_open + size)) > abs(entry.position)
+    if (
+        w.margin_ppm > 0
+        and grows
+        and float(gross) * float(w.margin_ppm) > float(equity_of(w, o.account, currency)) * 1e6
+    ):
+        return NO_CASH
     return 0
 
 

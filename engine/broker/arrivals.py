@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from engine.broker.kernel import kernel
-
 from engine.broker.fills import (
     AT_CLOSE,
     GTD,
-    MARKET,
     PEG_PRIMARY,
     POST_ONLY,
     R_CANCEL,
     STOP,
     STOP_LIMIT,
-    close_order,
     end_order,
     free_order,
     is_tradable,
     join_account,
     leave_level,
     open_order,
-    place,
     proceed,
     would_take,
 )
+from engine.broker.kernel import kernel
 from engine.broker.latency import entry_latency
 from engine.broker.records import new_record, queue_report, record_order, record_request, report_order
 from engine.broker.state import (
     ENDED,
     IN_FLIGHT,
-    NEVER,
     RESTING,
     WAITING,
     accounts_of,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from engine.broker.kernel import kernel
-
 from engine.broker.costs import half_even, value_of
-from engine.broker.fills import AT_CLOSE, DAY, FOK, GTD, IOC, R_CANCEL, R_EXPIRE, end_order
+from engine.broker.fills import AT_CLOSE, DAY, IOC, R_CANCEL, R_EXPIRE, end_order
+from engine.broker.kernel import kernel
 from engine.broker.records import new_record, queue_report, record_request, report_order
 from engine.broker.state import (
     ENDED,

@@ -7,23 +7,22 @@ that our own trading causes (0 until an impact model moves it): seen = market + 
 from __future__ import annotations
 
 import numpy as np
-from engine.broker.kernel import kernel
 
 from engine.broker.book import L1, L2, L3, NONE, index, is_crossed, is_observed, level_size, next_level  # noqa: F401
 from engine.broker.costs import fee_of, half_even, value_of
+from engine.broker.kernel import kernel
 from engine.broker.philox import QUEUE, draw, uniform
 from engine.broker.records import queue_report, record_order, report_order
 from engine.broker.state import (
     ENDED,
+    FILL_RING,
     FREE,
-    IN_FLIGHT,
     NEVER,
+    REPEAT_RING,
     RESTING,
     TAKE,  # noqa: F401
     UNKNOWN,
     WAITING,
-    FILL_RING,
-    REPEAT_RING,
     accounts_of,
     books_of,
     ledger_of,
@@ -36,10 +35,8 @@ from engine.journal import RecordKind
 from engine.orders import OrderFlag, OrderType, Reason, TimeInForce
 from engine.tape import State
 
-MARKET, LIMIT, STOP, STOP_LIMIT = (int(x) for x in (OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT))
-PEG_PRIMARY, PEG_MARKET, PEG_MID = (int(x) for x in (OrderType.PEG_PRIMARY, OrderType.PEG_MARKET, OrderType.PEG_MID))
-DAY, GTC, GTD, IOC, FOK = (int(x) for x in (TimeInForce.DAY, TimeInForce.GTC, TimeInForce.GTD, TimeInForce.IOC, TimeInForce.FOK))
-AT_CLOSE, AT_OPEN, AUCTION_TIF = int(TimeInForce.AT_CLOSE), int(TimeInForce.AT_OPEN), int(TimeInForce.AUCTION)
+MARKET, LIMIT, STOP, STOP_LIMIT, PEG_PRIMARY, PEG_MARKET, PEG_MID = (int(kind) for kind in OrderType)
+DAY, GTC, GTD, IOC, FOK, AT_CLOSE, AT_OPEN, AUCTION_TIF = (int(tif) for tif in TimeInForce)
 POST_ONLY, REDUCE_ONLY = int(OrderFlag.POST_ONLY), int(OrderFlag.REDUCE_ONLY)
 R_FILL, R_CANCEL, R_EXPIRE = int(RecordKind.FILL), int(RecordKind.CANCEL), int(RecordKind.EXPIRE)
 OPEN = int(State.OPEN)
@@ -191,8 +188,8 @@ def fill(w, k, ts, price, size, maker):
         entry.open_sell -= size
     post_fill(entry, o.side, size, value, fee)
     o.leaves -= size
-    if o.display > 0:
-        o.shown -= size
+    if o.display > 0:  # taking is not done by the part that is shown
+        o.shown = o.shown - size if maker else min(o.shown, o.leaves)
     o.fills += 1
     a = accounts_of(w)[o.account]
     rings_of(w)[o.account * (FILL_RING + 2 * REPEAT_RING) + a.fill_at] = ts
@@ -265,8 +262,6 @@ def add_taken(w, book, side, price, size):
     b = books_of(w)[book]
     b.n_takes += 1
     b.interest += 1
-    if w.n_takes + 64 > w.cap_takes:
-        w.need = 1
 
 
 @kernel
@@ -309,7 +304,13 @@ def forget_taken(w, book, side):
 def is_tradable(w, book):
     """Section 3: in session, open, not crossed, and a valid quote seen since a halt."""
     b = books_of(w)[book]
-    return w.in_session == 1 and w.now_v < w.session_close and b.state == OPEN and b.awaiting == 0 and not is_crossed(w, book)
+    return (
+        w.in_session == 1
+        and w.now_v < w.session_close
+        and b.state == OPEN
+        and b.awaiting == 0
+        and not is_crossed(w, book)
+    )
 
 
 @kernel
@@ -661,9 +662,11 @@ def trigger_stops(w, book, ts):
             following = o.next
             if o.book == book and o.state == WAITING and (o.type == STOP or o.type == STOP_LIMIT):
                 if w.stop_by_quote:
-                    hit = ask.size > 0 and ask.best + b.shift >= o.stop if o.side > 0 else bid.size > 0 and bid.best + b.shift <= o.stop
+                    reached = ask if o.side > 0 else bid
+                    hit = reached.size > 0 and (reached.best + b.shift - o.stop) * o.side >= 0
                 else:
-                    hit = b.trade_high + b.shift >= o.stop if o.side > 0 else b.trade_low + b.shift <= o.stop
+                    printed = b.trade_high if o.side > 0 else b.trade_low
+                    hit = (printed + b.shift - o.stop) * o.side >= 0
                 if hit:
                     o.type = MARKET if o.type == STOP else LIMIT
                     b.n_special -= 1

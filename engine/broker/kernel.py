@@ -19,7 +19,7 @@ ensure()  # before the first kernel is made
 
 def kernel(function: Callable[..., Any]) -> Any:
     """``njit``, with literal and narrow integer arguments widened to int64 in calls from other kernels."""
-    dispatcher: Any = njit(function, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+    dispatcher: Any = njit(function, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # pyright: ignore[reportCallIssue]
     typed = dispatcher.get_call_template
     dispatcher.get_call_template = lambda args, kws: typed(_widened(args), kws)
     return dispatcher
@@ -30,4 +30,4 @@ def _widened(args: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _wide(kind: Any) -> Any:
-    return types.int64 if isinstance(kind, types.Integer) and kind.bitwidth < 64 else kind
+    return types.int64 if isinstance(kind, types.Integer) and getattr(kind, "bitwidth", 64) < 64 else kind

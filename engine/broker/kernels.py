@@ -8,6 +8,9 @@
 3. after the last row of a group: ``end_group``, then ``deliver`` wakes the strategies one by one.
 """
 
+# numba types its decorators and intrinsics too narrowly
+# pyright: reportCallIssue=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 from numba import from_dtype, int64, njit, types
@@ -33,7 +36,6 @@ from engine.broker.fills import (
     is_tradable,
     level_changed,
     match_trade,
-    place,
     reprice_pegs,
     shrink_taken,
     take,
@@ -41,11 +43,9 @@ from engine.broker.fills import (
 )
 from engine.broker.kernel import kernel
 from engine.broker.queue_stamps import forget_market_order, note_market_order, reduce_market_order
-from engine.broker.records import report_order
 from engine.broker.skim import skim
 from engine.broker.state import (
     DONE,
-    ENDED,
     EV_DEPTH,
     EV_QUOTE,
     EV_REPORT,
@@ -53,10 +53,9 @@ from engine.broker.state import (
     EVENT,
     FLUSH,
     GROW,
-    TIMER,
-    IN_FLIGHT,
     NEVER,
     RESTING,
+    TIMER,
     WAITING,
     WANT_BAR,
     WANT_CLOSE,
@@ -93,7 +92,8 @@ LAST, HIDDEN, AUCTION, OUTSIDE = int(Flag.LAST), int(Flag.HIDDEN), int(Flag.AUCT
 BAND, OPENING_AUCTION, CLOSING_AUCTION = int(State.BAND), int(State.OPENING_AUCTION), int(State.CLOSING_AUCTION)
 HALT, QUOTING, AUCTION_STATE = int(State.HALT), int(State.QUOTING), int(State.AUCTION)
 OPENING, CLOSING, INTRADAY = int(Auction.OPENING), int(Auction.CLOSING), int(Auction.INTRADAY)
-R_ADJUST, R_CANCEL, R_REJECT, R_REPLACE = int(RecordKind.ADJUST), int(RecordKind.CANCEL), int(RecordKind.REJECT), int(RecordKind.REPLACE)
+R_ADJUST, R_CANCEL = int(RecordKind.ADJUST), int(RecordKind.CANCEL)
+R_REJECT, R_REPLACE = int(RecordKind.REJECT), int(RecordKind.REPLACE)
 OP_NEW = int(Op.NEW)
 TIME_OVER, NO_AUCTION = int(Reason.TIME_OVER), int(Reason.NO_AUCTION)
 SPARE = 16_384  # records and reports that one step may make
@@ -141,7 +141,9 @@ def apply_row(w, r, book):
         stamp = 0
         if w.track_orders:
             stamp = (
-                reduce_market_order(w, r.order_id, book, r.size) if kind == REDUCE else forget_market_order(w, r.order_id, book)
+                reduce_market_order(w, r.order_id, book, r.size)
+                if kind == REDUCE
+                else forget_market_order(w, r.order_id, book)
             )
         size = max(0, level_size(w, book, r.side, r.price) - r.size)
         _change_level(w, b, book, r.side, r.price, size, stamp)
@@ -248,7 +250,11 @@ def _fill_auction(w, b, book, ts, price, size, auction):
         while k >= 0:
             o = orders_of(w)[k]
             following = o.next
-            mine = o.tif == AUCTION_TIF or (o.tif == AT_OPEN and auction == OPENING) or (o.tif == AT_CLOSE and auction == CLOSING)
+            mine = (
+                o.tif == AUCTION_TIF
+                or (o.tif == AT_OPEN and auction == OPENING)
+                or (o.tif == AT_CLOSE and auction == CLOSING)
+            )
             if o.book == book and o.state == WAITING and mine:
                 if size > 0 and ((o.type != LIMIT and o.price == 0) or (o.price - seen) * o.side >= 0):
                     part = min(size, o.leaves)
@@ -331,11 +337,7 @@ def resume(w, book, ts):
         if first < 0:
             return
         done = stamp
-        o = orders[first]
-        before = o.leaves
         take(w, first, ts)
-        if 0 < o.leaves < before and o.display > 0:
-            place(w, first)
 
 
 @kernel
@@ -421,7 +423,9 @@ def deliver(w):
             break
         r = group_of(w)[w.d_item]
         kind = int(r.kind)
-        want = WANT_BAR if kind == BAR else WANT_CLOSE if kind == CLOSE else WANT_STATUS if kind == STATUS else WANT_TRADE
+        want = (
+            WANT_BAR if kind == BAR else WANT_CLOSE if kind == CLOSE else WANT_STATUS if kind == STATUS else WANT_TRADE
+        )
         while w.d_account < w.n_accounts:
             a = w.d_account
             w.d_account += 1
@@ -649,7 +653,7 @@ def _happen_timer(w, now):
 def make_room(w):
     """Move what is left of the two queues to the front; FLUSH or GROW where there is still too little room."""
     if w.n_records + SPARE + 4 * w.n_live > w.cap_records:
-        return FLUSH
+        return FLUSH if w.n_records > 0 else GROW
     if w.reports_tail + SPARE + 4 * w.n_live > w.cap_reports:
         reports = reports_of(w)
         count = w.reports_tail - w.reports_head
@@ -667,7 +671,7 @@ def make_room(w):
         w.arrivals_head, w.arrivals_tail = 0, count
         if count + coming > w.cap_arrivals:
             return GROW
-    if w.n_live + w.n_inbox + 1 > w.cap_orders or w.need:
+    if w.n_live + w.n_inbox + 1 > w.cap_orders or w.n_takes + SPARE > w.cap_takes or w.need:
         return GROW
     return DONE
 
@@ -723,4 +727,3 @@ def advance(world):
                     return EVENT
                 continue
         return DONE
-

@@ -6,9 +6,9 @@ import math
 from statistics import NormalDist
 
 import numpy as np
-from engine.broker.kernel import kernel
 from numpy.typing import NDArray
 
+from engine.broker.kernel import kernel
 from engine.broker.models import Lognormal
 from engine.broker.philox import ENTRY, RESPONSE, draw
 from engine.broker.state import accounts_of, table_of

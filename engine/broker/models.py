@@ -108,4 +108,6 @@ class Account(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """Whose orders these are: one strategy, one ledger."""
 
     name: str = "main"
-    cash: dict[str, int] = msgspec.field(default_factory=lambda: {"USD": 10_000_000_000_000})  # money at the start (10 M)
+    cash: dict[str, int] = msgspec.field(
+        default_factory=lambda: {"USD": 10_000_000_000_000}
+    )  # money at the start (10 M)

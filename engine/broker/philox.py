@@ -6,6 +6,7 @@ Philox4x32-10 of Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2
 from __future__ import annotations
 
 import numpy as np
+
 from engine.broker.kernel import kernel
 
 ENTRY, RESPONSE, QUEUE, FEED = 1, 2, 3, 4

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from engine.broker.kernel import kernel
-
 from engine.broker.latency import response_latency
 from engine.broker.state import accounts_of, books_of, orders_of, records_of, reports_of
 from engine.journal import RecordKind

@@ -1,5 +1,8 @@
 """Small doors into the kernel besides ``advance``: requests, looks at the book and at orders, the kill switch."""
 
+# numba types its decorators and intrinsics too narrowly
+# pyright: reportCallIssue=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 from numba import from_dtype, int64, njit, types, void
@@ -7,7 +10,6 @@ from numba import from_dtype, int64, njit, types, void
 from engine.broker.arrivals import drain
 from engine.broker.book import L1, index, level_size, next_level
 from engine.broker.days import find_next_timer
-from engine.broker.kernel import kernel
 from engine.broker.kernels import find_next_due, make_room
 from engine.broker.queue_stamps import insert_market_order
 from engine.broker.state import DONE, MARKET, WORLD, accounts_of, books_of, inbox_of, orders_of, sides_of
@@ -92,7 +94,13 @@ def read_orders(world, account, book, out):
         o = orders_of(w)[k]
         if book < 0 or o.book == book:
             if n < out.shape[0]:
-                out[n, 0], out[n, 1], out[n, 2], out[n, 3], out[n, 4] = o.order_no, o.book, o.side, o.seen_price, o.seen_leaves
+                out[n, 0], out[n, 1], out[n, 2], out[n, 3], out[n, 4] = (
+                    o.order_no,
+                    o.book,
+                    o.side,
+                    o.seen_price,
+                    o.seen_leaves,
+                )
             n += 1
         k = o.next
     return n

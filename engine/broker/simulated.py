@@ -7,7 +7,7 @@ It hands rows to the kernel (``load``), asks it for the next wake (``next``), pu
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from struct import Struct
@@ -20,7 +20,7 @@ from engine import events
 from engine.broker import state
 from engine.broker.arrivals import WAKE_AT
 from engine.broker.fills import R_CANCEL, R_EXPIRE, R_FILL
-from engine.broker.kernels import advance
+from engine.broker.kernels import SPARE, advance
 from engine.broker.latency import quantile_table
 from engine.broker.models import Account, BrokerConfig, Lognormal, RiskConfig
 from engine.broker.service import (
@@ -44,7 +44,11 @@ NEVER = state.NEVER
 _BOOKS = {"NONE": 0, "L1": 1, "L2": 2, "L3": 3}
 _QUEUES = {"pessimistic": 0, "probabilistic": 1, "fifo": 2}
 _REASONS = {int(reason): reason.name for reason in Reason}
-_WHO_WHEN, _HEAD, _REST = Struct("2q"), Struct("9q"), Struct("6q")  # the event that the kernel leaves in its world: what all need, the rest
+_WHO_WHEN, _HEAD, _REST = (
+    Struct("2q"),
+    Struct("9q"),
+    Struct("6q"),
+)  # the event that the kernel leaves in its world: what all need, the rest
 _EVENT_CODE, _TIMER, _DEPTH, _TRADE = state.EVENT, state.TIMER, state.EV_DEPTH, int(Kind.TRADE)
 _QUOTE = Struct("2q24x2q")  # best and size of the bid side, and of the ask side after it
 _TWO_SIDES = 2 * state.SIDE.itemsize
@@ -162,7 +166,7 @@ class SimulatedBroker:
         sources = max((instrument.source for instrument in self.instruments), default=0) + 1
         w = self._world[0]
         w["n_books"], w["n_instruments"], w["n_accounts"] = n, n, accounts
-        w["cap_far"], w["cap_takes"], w["cap_orders"] = 4 * state.WINDOW, 256, 1024
+        w["cap_far"], w["cap_takes"], w["cap_orders"] = 4 * state.WINDOW, 2 * SPARE, 1024
         w["cap_arrivals"], w["cap_reports"], w["cap_inbox"] = 8192, 65_536, _INBOX_SIZE
         w["cap_records"], w["cap_group"], w["cap_market"] = 65_536, 256, 4096
         w["n_currencies"] = len(self.currencies)
@@ -173,7 +177,7 @@ class SimulatedBroker:
             ("sides", state.SIDE, 2 * n),
             ("sizes", np.dtype(np.int64), 2 * n * state.WINDOW),
             ("far", state.LEVEL, 2 * n * 4 * state.WINDOW),
-            ("takes", state.TAKE, 256),
+            ("takes", state.TAKE, 2 * SPARE),
             ("accounts", state.ACCOUNT, accounts),
             ("ledger", state.LEDGER, accounts * n),
             ("orders", state.ORDER, 1024),
@@ -218,7 +222,11 @@ class SimulatedBroker:
             else:
                 w[leg] = model
         w["feed"], w["now_v"] = latency.feed, -latency.feed  # before the first row the strategies' clock shows 0
-        least = int(w["response_floor"]) + int(self._tables["response_table"][0]) if "response_table" in self._tables else int(w["response"])
+        least = (
+            int(w["response_floor"]) + int(self._tables["response_table"][0])
+            if "response_table" in self._tables
+            else int(w["response"])
+        )
         if least < latency.feed:
             raise ConfigError(
                 f"broker.latency.response can be {least} ns, less than feed ({latency.feed} ns): a report would "
@@ -230,18 +238,37 @@ class SimulatedBroker:
         w["outside_fills"], w["stop_by_quote"] = c.fills.outside, c.fills.stop_trigger == "quote"
         w["borrow_ppm"], w["borrow_days"] = c.borrow.rate_ppm, c.borrow.day_count
         w["track_orders"] = c.queue.model == "fifo" and any(i.book == "L3" for i in self.instruments)
-        for name in (
-            "expiry_ns repeats stale_ns max_size max_notional collar_ppm burst max_open max_open_account max_position "
-            "max_gross max_net margin_ppm fills_per_second daily_loss drawdown participation_ppm"
-        ).split():
+        for name in [
+            "expiry_ns",
+            "repeats",
+            "stale_ns",
+            "max_size",
+            "max_notional",
+            "collar_ppm",
+            "burst",
+            "max_open",
+            "max_open_account",
+            "max_position",
+            "max_gross",
+            "max_net",
+            "margin_ppm",
+            "fills_per_second",
+            "daily_loss",
+            "drawdown",
+            "participation_ppm",
+        ]:
             w[name] = getattr(r, name)
         w["rate"] = r.orders_per_second
         w["self_trade_cancels"] = r.self_trade == "cancel_resting"
         if r.fills_per_second > state.FILL_RING or r.repeats >= state.REPEAT_RING:
-            raise ConfigError(f"risk: fills_per_second may be at most {state.FILL_RING}, repeats {state.REPEAT_RING - 1}")
+            raise ConfigError(
+                f"risk: fills_per_second may be at most {state.FILL_RING}, repeats {state.REPEAT_RING - 1}"
+            )
         unknown = set(r.restricted) - set(self.symbols)
         if unknown:
-            raise ConfigError(f"risk.restricted names {sorted(unknown)}, which this run does not trade ({self.symbols})")
+            raise ConfigError(
+                f"risk.restricted names {sorted(unknown)}, which this run does not trade ({self.symbols})"
+            )
 
     def _set_instruments(self) -> None:
         books = self._tables["books"]
@@ -310,15 +337,20 @@ class SimulatedBroker:
             w["cap_market"] = 2 * len(old)
             rehash(self._world, old)
         for name, full in (
-            ("takes", w["n_takes"] + 64 > w["cap_takes"]),
+            ("takes", w["n_takes"] + SPARE > w["cap_takes"]),
+            ("records", SPARE + 4 * w["n_live"] > w["cap_records"]),
             ("group", w["n_group"] >= w["cap_group"]),
             ("orders", w["n_live"] + w["n_inbox"] + 1 > w["cap_orders"]),
-            ("reports", w["reports_tail"] + 16_384 + 4 * w["n_live"] > w["cap_reports"]),
+            ("reports", w["reports_tail"] + SPARE + 4 * w["n_live"] > w["cap_reports"]),
             ("arrivals", w["arrivals_tail"] + w["n_inbox"] * (1 + w["n_live"] + w["n_inbox"]) > w["cap_arrivals"]),
         ):
             if full:
                 old = tables[name]
-                more = max(len(old), int(w["n_inbox"] * (1 + w["n_live"] + w["n_inbox"]))) if name == "arrivals" else len(old)
+                more = (
+                    max(len(old), int(w["n_inbox"] * (1 + w["n_live"] + w["n_inbox"])))
+                    if name == "arrivals"
+                    else len(old)
+                )
                 new = np.zeros(len(old) + more, old.dtype)
                 new[: len(old)] = old
                 self._own(name, new)
@@ -368,7 +400,9 @@ class SimulatedBroker:
                     self._rearm(self.account, self.clock)
                 return events.Timer(self.clock)
             if code == _EVENT_CODE:
-                kind, self.account, self.clock, ts, i, side, price, size, flags = _HEAD.unpack_from(self._raw, self._event_at)
+                kind, self.account, self.clock, ts, i, side, price, size, flags = _HEAD.unpack_from(
+                    self._raw, self._event_at
+                )
                 if kind == _DEPTH:
                     return events.Depth(ts, self.symbols[i], side, price, size)
                 if kind == _TRADE:
@@ -456,12 +490,16 @@ class SimulatedBroker:
     ) -> int:
         """``submit`` with everything by position."""
         while True:
-            number = self._send(self._world, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts)
+            number = self._send(
+                self._world, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts
+            )
             if number:
                 return number
             self._drain()  # the inbox was full
 
-    def _request(self, op: int, account: int, book: int, order_no: int = 0, price: int = 0, size: int = 0, expire: int = 0) -> None:
+    def _request(
+        self, op: int, account: int, book: int, order_no: int = 0, price: int = 0, size: int = 0, expire: int = 0
+    ) -> None:
         while not self._ask(self._world, op, account, book, order_no, price, size, expire):
             self._drain()
 

@@ -123,7 +123,7 @@ def _guard(w, book):
 
 @kernel
 def _absorb(w, s, size):
-    """A trade at the best price of our orders on side s: the market ahead of them takes all of it. False: one of ours would fill."""
+    """A trade at the best price of our orders on side s that the market ahead takes whole; False: not so."""
     orders = orders_of(w)
     head = sides_of(w)[s].own_head
     k = head

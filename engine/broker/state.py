@@ -7,6 +7,9 @@ the face (``simulated.py``) owns the arrays, and replaces one by a larger one wh
 Every number is int64. Times ending in ``_v`` are venue times; a strategy's own time is ``F`` later.
 """
 
+# numba types its decorators and intrinsics too narrowly
+# pyright: reportCallIssue=false, reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import numpy as np
@@ -42,24 +45,26 @@ def _ints(names: str) -> np.dtype:
 WORLD = _ints(
     # tables
     "p_rows n_rows p_books p_sides p_sizes p_far p_takes p_accounts p_ledger p_orders p_arrivals p_reports p_inbox "
-    "p_records p_group p_touched p_sessions p_actions p_sources p_market p_entry_table p_response_table p_feed_table p_rings p_purses "
+    "p_records p_group p_touched p_sessions p_actions p_sources p_market "
+    "p_entry_table p_response_table p_rings p_purses "
     # sizes of tables
     "n_books n_accounts n_instruments cap_far cap_takes cap_orders cap_arrivals cap_reports cap_inbox cap_records "
     "cap_group n_wanting n_currencies n_sessions n_actions n_sources cap_market "
     # cursors and fill levels
     "row n_takes free_order n_live arrivals_head arrivals_tail reports_head reports_tail n_inbox n_records n_group "
-    "n_touched session action n_market seen_row "
+    "n_touched session action n_market "
     # time
-    "now_v last_ts first_ts next_due next_expiry next_timer in_session session_open session_close finishing closing applied "
+    "now_v last_ts first_ts next_due next_expiry next_timer in_session session_open "
+    "session_close finishing "
     # numbering
     "base last_source last_seq seen_source seen_seq single_source stamp row_count "
     # wakes being delivered
     "delivering d_item d_account d_stage "
     # the event handed to Python
-    "ev_kind ev_account ev_now ev_ts ev_instrument ev_side ev_price ev_size ev_flags ev_price2 ev_size2 ev_order ev_reason "
-    "ev_extra ev_leaves "
+    "ev_kind ev_account ev_now ev_ts ev_instrument ev_side ev_price ev_size ev_flags ev_price2 "
+    "ev_size2 ev_order ev_reason ev_extra ev_leaves "
     # models
-    "seed feed entry entry_floor response response_floor two_cursors feed_mode feed_floor queue_model queue_exponent "
+    "seed feed entry entry_floor response response_floor two_cursors queue_model queue_exponent "
     "maker_per_unit taker_per_unit maker_ppm taker_ppm outside_fills stop_by_quote borrow_ppm borrow_days track_orders "
     # limits
     "expiry_ns repeats stale_ns max_size max_notional collar_ppm rate burst max_open max_open_account max_position "
@@ -70,19 +75,20 @@ WORLD = _ints(
 
 BOOK = _ints(
     "kind levels grid low tick lot money_num money_den source negative restricted interest wants shift state "
-    "awaiting was_tradable band_low band_high volume clock_volume last_trade last_trade_seen mid2 mid2_seen bar_close bar_seen "
-    "n_own n_special n_takes touched changed prev_bid prev_ask prev_bid_size prev_ask_size trade_high trade_low "
+    "awaiting was_tradable band_low band_high volume clock_volume last_trade last_trade_seen mid2 mid2_seen "
+    "bar_close bar_seen n_own n_special n_takes touched "
+    "changed prev_bid prev_ask prev_bid_size prev_ask_size trade_high trade_low "
     "depth_side depth_price depth_size instrument currency seen_ts"
 )
 SIDE = _ints("best size n_dense n_far own_head")
 LEVEL = _ints("price size")
 TAKE = _ints("book side price size")
 ACCOUNT = _ints(
-    "sent head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts last_arrival last_report "
-    "n_requests n_reports n_fills fill_at n_repeats"
+    "sent head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts "
+    "last_arrival last_report n_requests n_reports n_fills fill_at n_repeats"
 )
 FILL_RING, REPEAT_RING = 64, 64
-PURSE = _ints("start base peak")  # an account's money in one currency: at the start, at the session's, its highest since
+PURSE = _ints("start base peak")  # in one currency: at the run's start, at the session's, the highest since
 LEDGER = _ints(
     "position cash fees adjusted cost realised open_buy open_sell n_open volume_session seen_position "
     "seen_cash wanted mid2_woken mid2_woken_seen n_fills"
