@@ -176,9 +176,8 @@ class Venue:
 
     def _guess_aggressor(self, market: Market, price: int) -> int:
         (bid, bid_size), (ask, ask_size) = market.book.best(BID), market.book.best(ASK)
-        if ask_size and price >= ask:
-            return 1
-        return -1 if bid_size and price <= bid else 0
+        at_ask, at_bid = bool(ask_size) and price >= ask, bool(bid_size) and price <= bid
+        return at_ask - at_bid
 
     def _trade_fills(self, index: int, aggressor: int, price: int, size: int, hidden: bool) -> None:
         """Who of ours was before the market's part of this trade (section 5)."""
