@@ -187,7 +187,7 @@ def exposure(venue: Venue, order: Order, replaced: Order | None) -> Reason:
         return Reason.MAX_POSITION
     currency = venue.instruments[order.instrument].currency
     marks = venue.marks()
-    after = position + order.side * order.size
+    after = position + order.side * wanted
     values = [
         venue.instruments[index].value(marks[index] or 0, after) if index == order.instrument else value
         for index, value in ledger.values(currency, marks)
@@ -241,15 +241,16 @@ def throttled(venue: Venue, order: Order, replaced: Order | None) -> Reason:
 def losses(venue: Venue, order: Order, replaced: Order | None) -> Reason:
     """Gate 13."""
     risk = venue.risk
-    key = (order.account, venue.instruments[order.instrument].currency)
-    equity = venue.ledgers[order.account].equity(key[1], venue.marks())
-    base, peak = venue.equity_base[key], max(venue.equity_peak[key], equity)
-    venue.equity_peak[key] = peak
-    reason = Reason.NONE
-    if risk.daily_loss and base - equity >= risk.daily_loss:
-        reason = Reason.DAILY_LOSS
-    elif risk.drawdown and peak - equity >= risk.drawdown:
-        reason = Reason.DRAWDOWN
+    reason, marks = Reason.NONE, venue.marks()
+    for currency in sorted({instrument.currency for instrument in venue.instruments}):
+        key = (order.account, currency)
+        equity = venue.ledgers[order.account].equity(currency, marks)
+        base, peak = venue.equity_base[key], max(venue.equity_peak[key], equity)
+        venue.equity_peak[key] = peak
+        if not reason and risk.daily_loss and base - equity >= risk.daily_loss:
+            reason = Reason.DAILY_LOSS
+        elif not reason and risk.drawdown and peak - equity >= risk.drawdown:
+            reason = Reason.DRAWDOWN
     if reason:
         venue.kill(order.account, reason)
     return reason
