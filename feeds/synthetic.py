@@ -47,7 +47,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     regime: Literal["large", "mid", "small"] = "mid"  # large tick: the spread is nearly always one tick
     price: str = "80.00"  # dollars, around which the first day opens
     tick: str = "0.01"  # dollars
-    daily_volatility: float = 0.015  # standard deviation of open-to-close returns, as a fraction
+    daily_volatility: float = 0.015  # of open-to-close returns, as a fraction; rare trend days add to it
     daily_volume: int = 4_000_000  # shares a day, auctions included, on average
 
 
