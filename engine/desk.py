@@ -8,6 +8,7 @@ integers in its size unit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 import msgspec
 
@@ -25,6 +26,10 @@ _MARKET, _LIMIT, _STOP, _STOP_LIMIT = (
 )
 _Quote = events.Quote
 _POST_ONLY, _REDUCE_ONLY = int(OrderFlag.POST_ONLY), int(OrderFlag.REDUCE_ONLY)
+
+
+def _refuse(*_: object) -> int:
+    return 0
 
 
 class OpenOrder(msgspec.Struct, frozen=True, gc=False):
@@ -45,7 +50,7 @@ class Desk:
         self._account = account
         self._sessions = sessions
         self._index = {instrument.symbol: i for i, instrument in enumerate(broker.instruments)}
-        self._send = broker.send
+        self._send, self._send_now, self._world = broker.send, broker.send_now, broker.world
         self._quote = broker.quote
         self._cancel_all = broker.cancel_all
         self._stopped = False
@@ -123,6 +128,27 @@ class Desk:
         expire_ts: int = 0,
     ) -> int:
         """Send a buy order; see ``trade``."""
+        if type(limit) is int and type(shares) is int and not (stop or peg or notional or display or expire_ts):
+            try:  # the common case without a detour; whatever is odd about it, the detour says
+                flags = post_only | reduce_only << 1
+                number = self._send_now(
+                    self._world,
+                    self._account,
+                    self._index[symbol],
+                    1,
+                    _LIMIT,
+                    tif,
+                    flags,
+                    limit,
+                    shares,
+                    0,
+                    display,
+                    expire_ts,
+                )
+                if number:
+                    return number
+            except (KeyError, TypeError):
+                pass
         return self._order(
             symbol, 1, shares, notional, limit, stop, peg, offset, display, post_only, reduce_only, tif, expire_ts
         )
@@ -144,6 +170,27 @@ class Desk:
         expire_ts: int = 0,
     ) -> int:
         """Send a sell order; see ``trade``."""
+        if type(limit) is int and type(shares) is int and not (stop or peg or notional or display or expire_ts):
+            try:  # the common case without a detour; whatever is odd about it, the detour says
+                flags = post_only | reduce_only << 1
+                number = self._send_now(
+                    self._world,
+                    self._account,
+                    self._index[symbol],
+                    -1,
+                    _LIMIT,
+                    tif,
+                    flags,
+                    limit,
+                    shares,
+                    0,
+                    display,
+                    expire_ts,
+                )
+                if number:
+                    return number
+            except (KeyError, TypeError):
+                pass
         return self._order(
             symbol, -1, shares, notional, limit, stop, peg, offset, display, post_only, reduce_only, tif, expire_ts
         )
@@ -199,11 +246,11 @@ class Desk:
             known = next((o for o in self.orders() if o.order_id == order_id), None)
             limit = limit if limit is not None else known.price if known else 0
             shares = shares if shares is not None else known.leaves if known else 0
-        self._broker.replace(self._account, order_id, limit, shares)
+        self._broker.replace(self._account, index(order_id), index(limit), index(shares))
 
     def cancel(self, order_id: int) -> None:
         """Ask for one order to be cancelled."""
-        self._broker.cancel(self._account, order_id)
+        self._broker.cancel(self._account, index(order_id))
 
     def cancel_all(self, symbol: str | None = None) -> None:
         """Ask for all our orders to be cancelled, those just sent included."""
@@ -211,7 +258,7 @@ class Desk:
 
     def wake_at(self, ts: int) -> None:
         """One ``on_timer`` at ``ts`` (ns UTC, our clock) beside ``Wake.every_ns``; outside sessions it waits."""
-        self._broker.wake_at(self._account, ts)
+        self._broker.wake_at(self._account, index(ts))
 
     def parent(self, order: ParentOrder | Parent) -> Parent:
         """Register a parent order, or one in progress from a snapshot: the reports will show how far it came."""
@@ -257,8 +304,9 @@ class Desk:
             kind, extra = (_STOP if limit is None else _STOP_LIMIT), stop or 0
         flags = (_POST_ONLY if post_only else 0) | (_REDUCE_ONLY if reduce_only else 0)
         try:
-            return self._send(self._account, i, side, kind, tif, flags, limit or 0, shares, extra, display, expire_ts)
-        except TypeError as error:
+            terms = (tif, flags, index(limit or 0), index(shares), index(extra), index(display), index(expire_ts))
+            return self._send(self._account, i, side, kind, *terms)
+        except (TypeError, OverflowError) as error:
             raise StrategyError(
                 f"{symbol}: an order of shares={shares!r}, limit={limit!r}, stop={stop!r} cannot be sent ({error}); "
                 "sizes and prices are ints in the instrument's units: desk.instrument(symbol).price('12.34') makes one"
@@ -287,3 +335,4 @@ class Desk:
     def stop(self) -> None:
         """No more trading (the loop calls this before ``on_stop``)."""
         self._stopped = True
+        self._send_now = _refuse

@@ -49,7 +49,8 @@ SECOND = 1_000_000_000
 MOST = 2**40  # size units an order may ask for, whatever the limits
 HALT, CLOSED = int(State.HALT), int(State.CLOSED)
 R = {reason.name: int(reason) for reason in Reason}
-BAD_SIZE, BAD_LOT, OFF_TICK, BAD_PRICE, BAD_TERMS = (
+BAD_INSTRUMENT, BAD_SIZE, BAD_LOT, OFF_TICK, BAD_PRICE, BAD_TERMS = (
+    R["BAD_INSTRUMENT"],
     R["BAD_SIZE"],
     R["BAD_LOT"],
     R["OFF_TICK"],
@@ -106,6 +107,8 @@ def refusal(w, k, ts, price, size, is_new):
 @kernel
 def _form(w, o, ts, price, size):
     """Gate 1."""
+    if o.book < 0 or o.book >= w.n_books:
+        return BAD_INSTRUMENT
     b = books_of(w)[o.book]
     if size < 1 or size > MOST:
         return BAD_SIZE

@@ -53,9 +53,9 @@ from engine.broker.state import (
     EVENT,
     FLUSH,
     GROW,
+    LEVEL_EVENT,
     NEVER,
     RESTING,
-    TIMER,
     WAITING,
     WANT_BAR,
     WANT_CLOSE,
@@ -594,7 +594,7 @@ def _happen_report(w):
     r = reports_of(w)[w.reports_head]
     w.reports_head += 1
     orders = orders_of(w)
-    if r.book >= 0:
+    if 0 <= r.book < w.n_books:
         entry = ledger_of(w)[r.account * w.n_instruments + r.book]
         entry.seen_cash += r.cash
         if r.kind == R_FILL:
@@ -678,7 +678,7 @@ def make_room(w):
 
 @njit([int64(types.Array(from_dtype(WORLD), 1, "C"))], cache=True, error_model="numpy", no_cfunc_wrapper=True)
 def advance(world):
-    """Go on to the next wake; returns DONE, EVENT, TIMER (a common event), FLUSH or GROW."""
+    """Go on to the next wake; returns a timer's time, or EVENT, DONE, FLUSH, GROW."""
     w = world[0]
     while True:
         code = make_room(w)
@@ -690,14 +690,14 @@ def advance(world):
             find_next_due(w)
         if w.delivering:
             if deliver(w):
-                return EVENT
+                return LEVEL_EVENT if w.ev_kind == EV_DEPTH else EVENT
             continue
         if w.row < w.n_rows:
             r = rows_of(w)[w.row]
             if r.kind == CLOCK:
                 if w.next_due <= r.ts_event:
                     if happen(w):
-                        return TIMER if w.ev_kind == EV_TIMER else EVENT
+                        return w.ev_ts if w.ev_kind == EV_TIMER else EVENT
                     continue
                 w.last_ts = max(w.last_ts, r.ts_event)
                 w.now_v = max(w.now_v, r.ts_event)
@@ -707,7 +707,7 @@ def advance(world):
                 if w.first_ts == NEVER:
                     w.first_ts = r.ts_event
                 if happen(w):
-                    return TIMER if w.ev_kind == EV_TIMER else EVENT
+                    return w.ev_ts if w.ev_kind == EV_TIMER else EVENT
             else:
                 if w.first_ts == NEVER:
                     w.first_ts = r.ts_event
@@ -716,7 +716,7 @@ def advance(world):
         if w.finishing == 1:
             if w.next_due <= w.last_ts:
                 if happen(w):
-                    return TIMER if w.ev_kind == EV_TIMER else EVENT
+                    return w.ev_ts if w.ev_kind == EV_TIMER else EVENT
                 continue
             end_run(w)
             w.finishing = 2

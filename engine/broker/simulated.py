@@ -44,17 +44,15 @@ NEVER = state.NEVER
 _BOOKS = {"NONE": 0, "L1": 1, "L2": 2, "L3": 3}
 _QUEUES = {"pessimistic": 0, "probabilistic": 1, "fifo": 2}
 _REASONS = {int(reason): reason.name for reason in Reason}
-_WHO_WHEN, _HEAD, _REST = (
-    Struct("2q"),
-    Struct("9q"),
-    Struct("6q"),
-)  # the event that the kernel leaves in its world: what all need, the rest
-_EVENT_CODE, _TIMER, _DEPTH, _TRADE = state.EVENT, state.TIMER, state.EV_DEPTH, int(Kind.TRADE)
+# Parts of the event that the kernel leaves in its world: what all have, the rest, all of a level's from `now` on.
+_HEAD, _REST, _LEVEL = Struct("9q"), Struct("6q"), Struct("6q")
+_EVENT_CODE, _LEVEL_CODE, _TRADE = state.EVENT, state.LEVEL_EVENT, int(Kind.TRADE)
 _QUOTE = Struct("2q24x2q")  # best and size of the bid side, and of the ask side after it
 _TWO_SIDES = 2 * state.SIDE.itemsize
 _BOOK_WORDS = state.BOOK.itemsize // 8
 _AT = {name: offset // 8 for name, (_, offset) in state.WORLD.fields.items()}  # type: ignore[union-attr]
-_FEED, _NEXT_TIMER = (_AT[name] for name in ("feed", "next_timer"))
+_FEED, _NEXT_TIMER, _EV_ACCOUNT = (_AT[name] for name in ("feed", "next_timer", "ev_account"))
+_Timer, _Depth = events.Timer, events.Depth
 _CANCEL_ALL = int(Op.CANCEL_ALL)
 _INBOX_SIZE = 1024
 _R_ACCEPT, _R_REPLACE = int(RecordKind.ACCEPT), int(RecordKind.REPLACE)
@@ -127,14 +125,15 @@ class SimulatedBroker:
         self.journal = journal or Journal()
         self.account = 0  # whom the last event woke
         self.clock = 0  # its strategy's time, ns UTC
+        self._is_shared = len(accounts) > 1
         self.displaces = False  # whether an impact model moves what is seen; none does yet
         used = [instrument.currency for instrument in instruments] + [c for account in accounts for c in account.cash]
         self.currencies = sorted(dict.fromkeys(used))
         self._index = {symbol: i for i, symbol in enumerate(self.symbols)}
         self._wake_heaps: list[list[int]] = [[] for _ in accounts]
         self._tables: dict[str, NDArray[Any]] = {}
-        self._world = np.zeros(1, state.WORLD)
-        self._mem = memoryview(self._world.view(np.int64))
+        self.world = np.zeros(1, state.WORLD)
+        self._mem = memoryview(self.world.view(np.int64))
         self._pointers = {}
         sessions = list(sessions) or [(-(2**61), NEVER)]  # one that never ends
         actions = sorted((a for a in actions if a.symbol in self._index), key=lambda a: a.ts_event)
@@ -144,10 +143,10 @@ class SimulatedBroker:
         self._set_sessions(sessions, actions)
         self._set_accounts(wakes, wants)
         self._advance: Callable[[Any], int] = _entry(advance)
-        take_requests(self._world)  # none yet: it finds out what is due first
-        self._raw = memoryview(self._world.view(np.uint8))
+        take_requests(self.world)  # none yet: it finds out what is due first
+        self._raw = memoryview(self.world.view(np.uint8))
         self._event_at = state.WORLD.fields["ev_kind"][1]  # type: ignore[index]
-        self._send: Callable[..., int] = _entry(send_order)
+        self.send_now: Callable[..., int] = _entry(send_order)  # into the inbox; 0 if that is full
         self._ask: Callable[..., int] = _entry(send_request)
         self.feed = self._mem[_FEED]
         self._sides = memoryview(self._tables["sides"].view(np.uint8))
@@ -158,13 +157,13 @@ class SimulatedBroker:
     def _own(self, name: str, table: NDArray[Any]) -> NDArray[Any]:
         """Keep a table alive and tell the kernel where it is."""
         self._tables[name] = table
-        self._world[f"p_{name}"] = table.ctypes.data
+        self.world[f"p_{name}"] = table.ctypes.data
         return table
 
     def _size_tables(self, sessions: Sequence[Any], actions: Sequence[Any]) -> None:
         n, accounts = len(self.instruments), len(self.accounts)
         sources = max((instrument.source for instrument in self.instruments), default=0) + 1
-        w = self._world[0]
+        w = self.world[0]
         w["n_books"], w["n_instruments"], w["n_accounts"] = n, n, accounts
         w["cap_far"], w["cap_takes"], w["cap_orders"] = 4 * state.WINDOW, 2 * SPARE, 1024
         w["cap_arrivals"], w["cap_reports"], w["cap_inbox"] = 8192, 65_536, _INBOX_SIZE
@@ -204,10 +203,10 @@ class SimulatedBroker:
     def _link_free_orders(self, start: int, end: int) -> None:
         orders = self._tables["orders"]
         orders["next"][start:end] = np.arange(start + 1, end + 1)
-        self._world["free_order"] = start
+        self.world["free_order"] = start
 
     def _set_models(self, seed: int) -> None:
-        w, c, r = self._world[0], self.config, self.risk
+        w, c, r = self.world[0], self.config, self.risk
         w["seed"] = seed
         latency = c.latency
         if not isinstance(latency.feed, int):
@@ -318,12 +317,12 @@ class SimulatedBroker:
                 ledger[k * n + i]["wanted"] = 1
                 books[i]["wants"] |= wants_of(wake)
         books["interest"] += books["wants"] != 0
-        self._world["n_wanting"] = int((books["wants"] != 0).sum())
+        self.world["n_wanting"] = int((books["wants"] != 0).sum())
         self._tables["sides"]["own_head"] = -1
 
     def _grow(self) -> None:
         """Double whatever is nearly full; the kernel goes on where it was."""
-        w, tables = self._world[0], self._tables
+        w, tables = self.world[0], self._tables
         sides = tables["sides"]
         if (sides["n_far"] + 2 * state.WINDOW > w["cap_far"]).any():
             old, cap = tables["far"].reshape(len(sides), -1), int(w["cap_far"])
@@ -335,7 +334,7 @@ class SimulatedBroker:
             old = tables["market"]
             self._own("market", np.zeros(2 * len(old), state.MARKET))
             w["cap_market"] = 2 * len(old)
-            rehash(self._world, old)
+            rehash(self.world, old)
         for name, full in (
             ("takes", w["n_takes"] + SPARE > w["cap_takes"]),
             ("records", SPARE + 4 * w["n_live"] > w["cap_records"]),
@@ -393,18 +392,22 @@ class SimulatedBroker:
     def next(self) -> events.AnyEvent | None:
         """Run on to the next wake: the event, and ``self.account`` whom it wakes; None when the rows are used up."""
         while True:
-            code = self._advance(self._world)
-            if code == _TIMER:
-                self.account, self.clock = _WHO_WHEN.unpack_from(self._raw, self._event_at + 8)
+            code = self._advance(self.world)
+            if code >= 0:  # the common case, kept short: a timer's time
+                self.clock = code
+                if self._is_shared:
+                    self.account = self._mem[_EV_ACCOUNT]
                 if self._wake_heaps[self.account]:
-                    self._rearm(self.account, self.clock)
-                return events.Timer(self.clock)
+                    self._rearm(self.account, code)
+                return _Timer(code)
+            if code == _LEVEL_CODE:
+                self.clock, ts, i, side, price, size = _LEVEL.unpack_from(self._raw, self._event_at + 16)
+                if self._is_shared:
+                    self.account = self._mem[_EV_ACCOUNT]
+                return _Depth(ts, self.symbols[i], side, price, size)
             if code == _EVENT_CODE:
-                kind, self.account, self.clock, ts, i, side, price, size, flags = _HEAD.unpack_from(
-                    self._raw, self._event_at
-                )
-                if kind == _DEPTH:
-                    return events.Depth(ts, self.symbols[i], side, price, size)
+                head = _HEAD.unpack_from(self._raw, self._event_at)
+                kind, self.account, self.clock, ts, i, side, price, size, flags = head
                 if kind == _TRADE:
                     return events.Trade(ts, self.symbols[i], side, price, size, flags)
                 return self._event(kind, ts, i, side, price, size, flags)
@@ -435,7 +438,7 @@ class SimulatedBroker:
     def _event(self, kind: int, ts: int, i: int, side: int, price: int, size: int, flags: int) -> events.AnyEvent:
         price2, size2, order, reason, extra, leaves = _REST.unpack_from(self._raw, self._event_at + _HEAD.size)
         if kind == state.EV_REPORT:
-            symbol = self.symbols[i] if i >= 0 else ""
+            symbol = self.symbols[i] if 0 <= i < len(self.symbols) else ""
             if extra == R_FILL:
                 return events.Filled(ts, order, symbol, side, price, size, leaves, bool(flags), size2)
             if extra == _R_ACCEPT or extra == _R_REPLACE:
@@ -490,8 +493,8 @@ class SimulatedBroker:
     ) -> int:
         """``submit`` with everything by position."""
         while True:
-            number = self._send(
-                self._world, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts
+            number = self.send_now(
+                self.world, account, instrument, side, type, tif, flags, price, size, stop, display, expire_ts
             )
             if number:
                 return number
@@ -500,7 +503,7 @@ class SimulatedBroker:
     def _request(
         self, op: int, account: int, book: int, order_no: int = 0, price: int = 0, size: int = 0, expire: int = 0
     ) -> None:
-        while not self._ask(self._world, op, account, book, order_no, price, size, expire):
+        while not self._ask(self.world, op, account, book, order_no, price, size, expire):
             self._drain()
 
     def cancel(self, account: int, order_no: int) -> None:
@@ -513,7 +516,7 @@ class SimulatedBroker:
 
     def cancel_all(self, account: int, instrument: int = -1) -> None:
         """Ask for every order to be cancelled that the account does not know to be ended."""
-        while not self._ask(self._world, _CANCEL_ALL, account, instrument, 0, 0, 0, 0):
+        while not self._ask(self.world, _CANCEL_ALL, account, instrument, 0, 0, 0, 0):
             self._drain()
 
     def wake_at(self, account: int, ts: int) -> None:
@@ -526,11 +529,11 @@ class SimulatedBroker:
     def kill(self, account: int) -> None:
         """Latch the account's kill switch now: working orders are cancelled, new ones refused."""
         self._drain()
-        kill_account(self._world, account)
+        kill_account(self.world, account)
 
     def _drain(self) -> None:
         """Send what is in the inbox, without going on in time."""
-        while (code := take_requests(self._world)) != state.DONE:
+        while (code := take_requests(self.world)) != state.DONE:
             if code == state.FLUSH:
                 self._flush()
             else:
@@ -550,7 +553,7 @@ class SimulatedBroker:
     def levels(self, instrument: int, side: int, n: int) -> list[tuple[int, int]]:
         """The best n levels of a side, as (price, size)."""
         out = np.empty((n, 2), np.int64)
-        count = read_levels(self._world, instrument, side, out)
+        count = read_levels(self.world, instrument, side, out)
         return [(price, size) for price, size in out[:count].tolist()]
 
     def volume(self, instrument: int) -> int:
@@ -573,13 +576,13 @@ class SimulatedBroker:
         """Orders not known to be ended, by number: (order_no, instrument, side, price, open size)."""
         self._drain()
         out = np.empty((64, 5), np.int64)
-        while (count := read_orders(self._world, account, instrument, out)) > len(out):
+        while (count := read_orders(self.world, account, instrument, out)) > len(out):
             out = np.empty((count, 5), np.int64)
         return [tuple(row) for row in out[:count].tolist()]
 
     def mark(self, instrument: int) -> int | None:
         """The price at which a position is valued, or None before anything is known."""
-        found, price = read_mark(self._world, instrument)
+        found, price = read_mark(self.world, instrument)
         return price if found else None
 
     @property

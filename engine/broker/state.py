@@ -25,8 +25,8 @@ UNKNOWN = 2**60  # size ahead of an order whose level has not been seen
 WINDOW = 1024  # prices a side, in grid steps, that are kept in a dense ladder round the touch
 MASK = WINDOW - 1
 
-# what ``advance`` returns
-DONE, EVENT, FLUSH, GROW, TIMER = 0, 1, 2, 3, 4
+# what ``advance`` returns, when it is not the time of a timer (>= 0)
+DONE, EVENT, FLUSH, GROW, LEVEL_EVENT = -1, -2, -3, -4, -5
 
 # life of an order at the venue
 FREE, IN_FLIGHT, RESTING, WAITING, ENDED = 0, 1, 2, 3, 4  # WAITING: a stop, an auction order, a peg without a reference
