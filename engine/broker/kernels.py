@@ -637,6 +637,7 @@ def _happen_timer(w, now):
         a = accounts_of(w)[account]
         if min(a.timer, a.wake_at) - w.feed <= now:
             _emit(w, EV_TIMER, account, now + w.feed)
+            a.woken_at = now + w.feed
             if a.timer - w.feed <= now:
                 a.timer += a.every
             if a.wake_at - w.feed <= now:

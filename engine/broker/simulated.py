@@ -307,6 +307,7 @@ class SimulatedBroker:
             a["wants_fill"], a["wants_order"] = fills, orders
             a["wants"], a["mid_ticks"], a["every"] = wants_of(wake), wake.mid_moved_ticks, wake.every_ns
             a["timer"] = a["wake_at"] = NEVER
+            a["woken_at"] = -1
             for c, currency in enumerate(self.currencies):
                 self._tables["purses"][k * len(self.currencies) + c]["start"] = account.cash.get(currency, 0)
             a["tokens"] = self.risk.burst * 1_000_000_000
@@ -520,7 +521,9 @@ class SimulatedBroker:
             self._drain()
 
     def wake_at(self, account: int, ts: int) -> None:
-        """One TIMER event at ``ts`` of the strategy's clock."""
+        """One TIMER event at ``ts`` of the strategy's clock; none where a timer has already rung at this very time."""
+        if ts <= self.clock and self._tables["accounts"][account]["woken_at"] == self.clock:
+            return
         heap = self._wake_heaps[account]
         heapq.heappush(heap, ts)
         if heap[0] == ts:

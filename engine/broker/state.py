@@ -85,7 +85,7 @@ LEVEL = _ints("price size")
 TAKE = _ints("book side price size")
 ACCOUNT = _ints(
     "sent head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts "
-    "last_arrival last_report n_requests n_reports n_fills fill_at n_repeats"
+    "last_arrival last_report n_requests n_reports n_fills fill_at n_repeats woken_at"
 )
 FILL_RING, REPEAT_RING = 64, 64
 PURSE = _ints("start base peak")  # in one currency: at the run's start, at the session's, the highest since
