@@ -26,6 +26,7 @@ from engine.broker.fills import (
     STOP_LIMIT,
     end_order,
     peg_price,
+    within_band,
 )
 from engine.broker.kernel import kernel
 from engine.broker.state import (
@@ -343,6 +344,7 @@ def _prevent_self_trade(w, k, ts):
         if not found:
             return
     unlimited = o.type == MARKET and price == 0
+    b = books_of(w)[o.book]
     if sides_of(w)[2 * o.book + 1 - index(o.side)].own_head < 0:
         return
     at = accounts_of(w)[o.account].head
@@ -350,7 +352,7 @@ def _prevent_self_trade(w, k, ts):
         other = orders[at]
         following = other.next
         meets = other.book == o.book and other.side != o.side and other.state == RESTING
-        if meets and (unlimited or (price - other.work) * o.side >= 0):
+        if meets and (unlimited or (price - within_band(b, other.side, other.work)) * o.side >= 0):
             end_order(w, at, R_CANCEL, ts, SELF_TRADE)
         at = following
 

@@ -335,11 +335,11 @@ def within_band(b, side, price):
 
 @kernel
 def would_take(w, k):
-    """Whether the touch is at or through the order's price: it would trade on arrival."""
+    """Whether the touch is at or through the order's limit, whatever a band allows now."""
     o = orders_of(w)[k]
     b = books_of(w)[o.book]
     other = sides_of(w)[2 * o.book + 1 - index(o.side)]
-    return other.size > 0 and (worst_price(w, k) - (other.best + b.shift)) * o.side >= 0
+    return other.size > 0 and (o.work - (other.best + b.shift)) * o.side >= 0
 
 
 @kernel

@@ -29,7 +29,7 @@ def test_the_compiled_broker_equals_the_reference_in_any_chunking(book: str, dat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("book", BOOKS)
-@settings(max_examples=2_000)
+@settings(max_examples=500)
 @given(data=st.data())
 def test_the_compiled_broker_equals_the_reference_thousands_of_times(book: str, data: st.DataObject) -> None:
     _agree(data, book)
