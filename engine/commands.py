@@ -63,7 +63,6 @@ def run_command(
 
 def verify_command(folder: Path, output: Output) -> int:
     """The matching fingerprint, or the first record that differs, both sides."""
-    ensure()
     found = verify(folder)
     lines = [f"note        {note}" for note in found.notes]
     if found.matches:

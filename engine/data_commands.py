@@ -11,7 +11,6 @@ from typing import Any
 from engine.cli import OK, Output, say
 from engine.config import read_setting
 from engine.errors import ConfigError, TapeError
-from engine.kernel_cache import ensure
 from engine.reports.formats import counts
 from engine.shipped import shipped_tapes
 from engine.spelling import did_you_mean
@@ -22,7 +21,6 @@ def import_command(
     form: str, files: Sequence[Path], out: Path, sets: Sequence[str], overwrite: bool, output: Output
 ) -> int:
     """Files to tapes, each with its data verdict."""
-    ensure()
     importers = importlib.import_module("feeds.importers").IMPORTERS
     if form not in importers:
         raise ConfigError(f"'{form}' is no form to import{did_you_mean(form, importers)}")
@@ -47,7 +45,6 @@ def import_command(
 
 def inspect_command(name: str, output: Output) -> int:
     """The manifest and the data verdict."""
-    ensure()
     tape = find_tape(name)
     manifest, verdict = tape.manifest, _verdict(tape)
     lines = [f"tape      {tape.path}", f"name      {manifest.name}"]
@@ -70,7 +67,6 @@ def inspect_command(name: str, output: Output) -> int:
 
 def verify_tape_command(name: str, output: Output) -> int:
     """The content hash and the rules of a sealed tape."""
-    ensure()
     from engine.verdict import check
 
     tape = find_tape(name)

@@ -1,8 +1,9 @@
 """Where compiled kernels are kept: one folder for each state of their sources, so that a stale one cannot be met.
 
 numba looks only at the file of a function, not at what it calls in other files or at constants that it froze. So the
-folder's name is a hash of every file with a kernel and of all that these import, with the versions of Python, numba and
-llvmlite; numba itself adds the processor. ``ensure`` must run before the first kernel is made.
+folder's name is a hash of every file with a kernel and of all that these import, of the versions of Python, numba and
+llvmlite, and of numba's settings (``NUMBA_BOUNDSCHECK``, …); numba itself adds the processor. ``ensure`` must run before
+the first kernel is made: ``engine.compiled`` and ``engine.broker.kernel``, which hold our decorators, see to it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from engine.errors import RunError
 
 VARIABLE = "NUMBA_CACHE_DIR"
 _ROOT = Path(__file__).resolve().parent.parent
+_HAS_KERNEL = re.compile(rb"^\s*(?:from|import) (?:numba|engine\.compiled)\b", re.MULTILINE)
 _IMPORT = re.compile(rb"^\s*(?:from|import)\s+((?:engine|feeds)[\w.]*)(?:\s+import\s+([\w, ]+))?", re.MULTILINE)
 
 
@@ -75,6 +77,8 @@ def _key() -> str:
     for name in ("numba", "llvmlite"):
         digest.update(f"{name} {importlib.metadata.version(name)} ".encode())
     digest.update(f"{platform.python_version()} {platform.machine()}".encode())
+    settings = {name: value for name, value in os.environ.items() if name.startswith("NUMBA_") and name != VARIABLE}
+    digest.update(repr(sorted(settings.items())).encode())
     for path in kernel_sources():
         digest.update(str(path.relative_to(_ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()
@@ -86,7 +90,7 @@ def kernel_sources() -> list[Path]:
         path
         for package in ("engine", "feeds")
         for path in (_ROOT / package).rglob("*.py")
-        if re.search(rb"^\s*(?:from|import) numba\b", path.read_bytes(), re.MULTILINE)
+        if _HAS_KERNEL.search(path.read_bytes())
     ]
     found: set[Path] = set()
     while waiting:

@@ -7,12 +7,12 @@ The arrays belong to the caller, who makes them long enough; the number of level
 
 from __future__ import annotations
 
-from numba import njit
+from engine.compiled import compiled
 
 NEAR = 16  # levels from the touch looked at one by one before halving
 
 
-@njit(cache=True)
+@compiled
 def level_index(keys, n, key):
     """Index of the first of ``keys[:n]`` that is not below ``key`` (``n`` if all are)."""
     i = n
@@ -30,7 +30,7 @@ def level_index(keys, n, key):
     return low
 
 
-@njit(cache=True)
+@compiled
 def set_level(keys, sizes, n, key, size):
     """Set the displayed size at ``key`` (0 removes the level); the new number of levels."""
     i = level_index(keys, n, key)
@@ -52,7 +52,7 @@ def set_level(keys, sizes, n, key, size):
     return n + 1
 
 
-@njit(cache=True)
+@compiled
 def add_to_level(keys, sizes, n, key, change):
     """Add ``change`` to the size at ``key``, never below 0; the new number of levels."""
     i = level_index(keys, n, key)

@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import clock, kernel_cache, run_folder
+from engine import clock, run_folder
 from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.config import Config, Setup, build, load
 from engine.errors import ConfigError, StrategyError, TickwrightError
@@ -238,7 +238,6 @@ def _venue(
     seed: int,
     journal: Journal,
 ) -> SimulatedBroker:
-    kernel_cache.ensure()
     from engine.broker.simulated import SimulatedBroker  # kernels: half a second that `import engine` need not pay
     from engine.loop import wants
 

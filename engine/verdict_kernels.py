@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from engine.compiled import compiled
 from engine.levels import add_to_level, level_index, set_level
 from engine.tape import Flag, Kind
 
@@ -14,7 +14,7 @@ LAST, HIDDEN, AUCTION = int(Flag.LAST), int(Flag.HIDDEN), int(Flag.AUCTION)
 CROSSED, LOCKED, OUTSIDE = int(Flag.CROSSED), int(Flag.LOCKED), int(Flag.OUTSIDE)
 
 
-@njit(cache=True)
+@compiled
 def book_kernel(kind, side, price, size, price2, size2, flags, marks, middle, bid_keys, bid_sizes, ask_keys, ask_sizes):
     """Keep one instrument's book; CROSSED, LOCKED, OUTSIDE go into ``marks``, bid + ask (or 0) into ``middle``.
 
@@ -59,7 +59,7 @@ def book_kernel(kind, side, price, size, price2, size2, flags, marks, middle, bi
                     marks[i] |= LOCKED
 
 
-@njit(cache=True)
+@compiled
 def jump_kernel(prices, tick, window, least, factor, floor, out):
     """Mark prices beyond ``factor`` usual distances from the median of those before; see ``engine.verdict.jumps``."""
     ordered = np.empty(window + 1, np.int64)  # the window, sorted
@@ -84,7 +84,7 @@ def jump_kernel(prices, tick, window, least, factor, floor, out):
         n += 1
 
 
-@njit(cache=True)
+@compiled
 def _median_distance(ordered, n):
     """The middle one of the distances of ``ordered[:n]`` from its median: its nearest half, from the inside out."""
     low, high = n // 2, n // 2 + 1
@@ -100,7 +100,7 @@ def _median_distance(ordered, n):
     return nearest
 
 
-@njit(cache=True)
+@compiled
 def desync_kernel(kind, hidden, order, size, left, out):
     """Mark changes of orders that are not in a whole book; ``left`` is the size of each order, 0 to begin with."""
     for i in range(kind.size):
@@ -118,7 +118,7 @@ def desync_kernel(kind, hidden, order, size, left, out):
                 left[order[i]] = max(0, left[order[i]] - size[i])
 
 
-@njit(cache=True)
+@compiled
 def longest_in_order(times, kept):
     """Mark a longest non-decreasing subsequence of ``times``; of several, the one that keeps the earlier rows."""
     n = times.size

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from engine.compiled import compiled
 from engine.levels import add_to_level, set_level
 
 SUBMIT, REDUCE, DELETE, EXECUTE, EXECUTE_HIDDEN, CROSS, HALT = range(1, 8)  # types of messages
@@ -26,7 +26,7 @@ def opening_book(told: dict[str, NDArray[np.int64]], book: NDArray[np.int64]) ->
     return np.array([(side, price, size) for (side, price), size in shown.items() if size], np.int64).reshape(-1, 3)
 
 
-@njit(cache=True)
+@compiled
 def reveals(kind, direction, price, size, books, levels, opening):
     """Changes of the file's book that its messages do not explain: int64[room, 4] of which m are filled, and m.
 
@@ -62,7 +62,7 @@ def reveals(kind, direction, price, size, books, levels, opening):
     return out, found
 
 
-@njit(cache=True)
+@compiled
 def _hold(keys, sizes, n, books, i, side, levels, out, found):
     """Hold our side against the file's, best level first, and make it equal; (levels of ours, differences so far)."""
     column = 1 + side  # asks come first

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from numba import njit
 from numpy.typing import NDArray
 
+from engine.compiled import compiled
 from engine.errors import TapeError
 from engine.instruments import Instrument
 from engine.tape import ROW, Auction, Flag, Kind, Manifest, State, Tape
@@ -238,7 +238,7 @@ def _read_quotes(
     return _Part(rows, day, {"NOT_BEST": unchanged}, symbol)
 
 
-@njit(cache=True)
+@compiled
 def _best_of_all(place, day, bid, bid_size, ask, ask_size, same):
     """Replace each exchange's quote by the best over all exchanges so far that day; mark those that change nothing."""
     places = place.max() + 1 if place.size else 0

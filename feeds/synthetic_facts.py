@@ -12,9 +12,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from engine.compiled import compiled
 from engine.tape import Flag, Kind, Tape
 from feeds.synthetic import MarketParams, Stock, market_days
 from feeds.synthetic_views import apply_row, open_touch, settle
@@ -263,7 +263,7 @@ def _mean(parts: Sequence[Floats]) -> Floats:
     return np.asarray(np.mean(parts, axis=0), dtype=np.float64)
 
 
-@njit(cache=True)
+@compiled
 def _touches(rows, tick, size_at, out):
     touch = open_touch(size_at)
     sign = volume = k = 0

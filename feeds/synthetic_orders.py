@@ -25,9 +25,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from engine.compiled import compiled
 from engine.tape import ROW, Flag, Kind
 
 MINUTE_S = 60.0
@@ -240,7 +240,7 @@ def philox(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], np.uint64)))
 
 
-@njit(cache=True)
+@compiled
 def logarithm(x):
     """Natural logarithm of x > 0, to 1 ulp or two, from exact operations only."""
     m, e = math.frexp(x)
@@ -261,7 +261,7 @@ def logarithm(x):
     return 2.0 * f * p + e * 0.6931471805599453
 
 
-@njit(cache=True)
+@compiled
 def exponential(x):
     """e ** x, to 1 ulp or two, from exact operations only; 0 below -700."""
     if x < -700.0:
@@ -284,13 +284,13 @@ def exponential(x):
     return math.ldexp(p, int(k))
 
 
-@njit(cache=True)
+@compiled
 def _uniform(rng):
     """Uniform in (0, 1]."""
     return 1.0 - rng.random()
 
 
-@njit(cache=True)
+@compiled
 def normal(rng):
     """Nearly normal: twelve uniforms less six (variance 1, kurtosis 2.9), from exact operations only."""
     total = -6.0
@@ -299,7 +299,7 @@ def normal(rng):
     return total
 
 
-@njit(cache=True)
+@compiled
 def _arrival_times(rng, flow, activity, per_s, out):
     immigrants = per_s * (1.0 - flow.fast_share - flow.slow_share)
     fast = slow = 0.0  # intensity that past events still add
@@ -350,7 +350,7 @@ _BID, _ASK, _LIVE, _IDS, _BID_VOLUME, _ASK_VOLUME, _GAP = range(
 )  # in ``state``; _GAP: +1 the ask moved away last, -1 the bid
 
 
-@njit(cache=True)
+@compiled
 def _order_flow(rng, flow, times, start, ts_open, tick, lot, warm_up, book, out):
     parent_sign = np.zeros(flow.parents, np.int64)
     parent_left = np.zeros(flow.parents, np.int64)
@@ -389,7 +389,7 @@ def _order_flow(rng, flow, times, start, ts_open, tick, lot, warm_up, book, out)
     return n
 
 
-@njit(cache=True)
+@compiled
 def _next_sign(rng, flow, imbalance, parent_sign, parent_left):
     """Side of the next market order: a child of one of the parents, which are replaced as they finish."""
     i = _parent(rng, flow, parent_sign, parent_left)
@@ -399,7 +399,7 @@ def _next_sign(rng, flow, imbalance, parent_sign, parent_left):
     return parent_sign[i]
 
 
-@njit(cache=True)
+@compiled
 def _parent(rng, flow, parent_sign, parent_left):
     i = int(rng.random() * flow.parents)
     if parent_left[i] == 0:
@@ -408,7 +408,7 @@ def _parent(rng, flow, parent_sign, parent_left):
     return i
 
 
-@njit(cache=True)
+@compiled
 def _imbalance(book):
     """(bid - ask) / (bid + ask) of the sizes at the touch, in (-1, 1)."""
     bid = book.size_at[book.state[_BID]]
@@ -416,7 +416,7 @@ def _imbalance(book):
     return (bid - ask) / (bid + ask)
 
 
-@njit(cache=True)
+@compiled
 def _remember(memory, sign):
     rate = 1.0 / 3.0
     for k in range(memory.size):
@@ -424,7 +424,7 @@ def _remember(memory, sign):
         rate *= 0.2
 
 
-@njit(cache=True)
+@compiled
 def _expected_sign(memory):
     """Power-law weighted mean of past signs, in [-1, 1]."""
     total = 0.0
@@ -433,7 +433,7 @@ def _expected_sign(memory):
     return total / memory.size
 
 
-@njit(cache=True)
+@compiled
 def _market_order(rng, flow, book, sign, ts, tick, lot, out, m):
     """Execute against the oldest orders at the best prices."""
     best = _best(book, -sign)
@@ -458,12 +458,12 @@ def _market_order(rng, flow, book, sign, ts, tick, lot, out, m):
     return m
 
 
-@njit(cache=True)
+@compiled
 def _best(book, side):
     return book.state[_BID] if side > 0 else book.state[_ASK]
 
 
-@njit(cache=True)
+@compiled
 def _opens_gap(book, side, gap):
     """Whether the side has nothing within ``gap`` ticks behind its best price."""
     best = _best(book, side)
@@ -474,7 +474,7 @@ def _opens_gap(book, side, gap):
     return True
 
 
-@njit(cache=True)
+@compiled
 def _limit_order(rng, flow, book, memory, ts, tick, lot, out, m):
     state = book.state
     room = state[_ASK] - state[_BID] - 1
@@ -500,7 +500,7 @@ def _limit_order(rng, flow, book, memory, ts, tick, lot, out, m):
     return _row(out, m, ts, _ADD, book.order_id[slot], side, price * tick, size * lot, 0)
 
 
-@njit(cache=True)
+@compiled
 def _shown_order(rng, book, shown):
     """The order that holds a lot drawn from both touches."""
     lots = int(rng.random() * shown)
@@ -515,7 +515,7 @@ def _shown_order(rng, book, shown):
     return slot
 
 
-@njit(cache=True)
+@compiled
 def _cancel(rng, flow, book, slot, pinned, ts, tick, lot, out, m):
     """Cancel an order, one in ten only in part, and one that is ``pinned`` only in part while it is alone."""
     size, side, price = book.size[slot], book.side[slot], book.price[slot]
@@ -530,7 +530,7 @@ def _cancel(rng, flow, book, slot, pinned, ts, tick, lot, out, m):
     return m
 
 
-@njit(cache=True)
+@compiled
 def _add(book, side, price, size):
     state = book.state
     slot = book.slots[state[_LIVE]]
@@ -558,7 +558,7 @@ def _add(book, side, price, size):
     return slot
 
 
-@njit(cache=True)
+@compiled
 def _take_off(book, slot, size):
     """Take ``size`` off an order; when nothing is left unlink it and find the side's best again."""
     state = book.state
@@ -592,7 +592,7 @@ def _take_off(book, slot, size):
     state[_GAP] = -side
 
 
-@njit(cache=True)
+@compiled
 def _snapshot(book, ts, tick, lot, out):
     m = 0
     for price in range(book.size_at.size):
@@ -606,7 +606,7 @@ def _snapshot(book, ts, tick, lot, out):
     return m
 
 
-@njit(cache=True)
+@compiled
 def _row(out, m, ts, kind, order_id, side, price, size, flags):
     if ts == 0:
         return m  # before the open nothing is recorded

@@ -8,9 +8,9 @@ a TRADE comes before the DEPTH or QUOTE that shows it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from engine.compiled import compiled
 from engine.tape import ROW, Flag, Kind
 
 _ADD, _EXECUTE = int(Kind.ADD), int(Kind.EXECUTE)
@@ -59,7 +59,7 @@ def _levels(rows: NDArray[np.void], tick: int) -> NDArray[np.int64]:
     return np.zeros(int(rows["price"].max(initial=0)) // tick + 2, np.int64)
 
 
-@njit(cache=True)
+@compiled
 def apply_row(row, price, size_at, touch):
     """Apply a row to the sizes by tick; the touch may be left on an emptied level until ``settle``."""
     if row.kind == _ADD:
@@ -72,7 +72,7 @@ def apply_row(row, price, size_at, touch):
         size_at[price] -= row.size
 
 
-@njit(cache=True)
+@compiled
 def settle(size_at, touch):
     """Move the touch to the best levels that hold something; a side that holds nothing has size 0."""
     bid, ask = touch[_BID], touch[_ASK]
@@ -83,14 +83,14 @@ def settle(size_at, touch):
     touch[_BID], touch[_ASK], touch[_BID_SIZE], touch[_ASK_SIZE] = bid, ask, size_at[bid], size_at[ask]
 
 
-@njit(cache=True)
+@compiled
 def open_touch(size_at):
     touch = np.zeros(4, np.int64)
     touch[_ASK] = size_at.size - 1
     return touch
 
 
-@njit(cache=True)
+@compiled
 def _stamp(row, like, kind, side, price, size):
     row.ts_event = like.ts_event
     row.ts_recv = like.ts_recv
@@ -101,7 +101,7 @@ def _stamp(row, like, kind, side, price, size):
     row.size = size
 
 
-@njit(cache=True)
+@compiled
 def _trade(rows, k, trade_id, out, n):
     """A TRADE for ``rows[k]``, or more size for the TRADE before, where that is the same order at the same price."""
     row = rows[k]
@@ -114,7 +114,7 @@ def _trade(rows, k, trade_id, out, n):
     return n + 1
 
 
-@njit(cache=True)
+@compiled
 def _depth(rows, tick, size_at, out):
     touch = open_touch(size_at)
     n = 0
@@ -142,7 +142,7 @@ def _depth(rows, tick, size_at, out):
     return n
 
 
-@njit(cache=True)
+@compiled
 def _levels_better(size_at, best, price):
     count = 0
     step = 1 if price > best else -1
@@ -152,7 +152,7 @@ def _levels_better(size_at, best, price):
     return count
 
 
-@njit(cache=True)
+@compiled
 def _quotes(rows, tick, size_at, out):
     touch = open_touch(size_at)
     shown = np.full(4, -1, np.int64)

@@ -70,6 +70,37 @@ def test_a_change_of_the_shell_compiles_nothing_anew(sources: Path) -> None:
 def test_every_file_with_a_kernel_is_a_source() -> None:
     names = {path.name for path in kernel_cache.kernel_sources()}
     assert {"kernels.py", "book.py", "fills.py", "verdict_kernels.py", "tape.py", "journal.py"} <= names
+    assert {"levels.py", "quotes.py", "lobster_book.py", "synthetic_orders.py", "synthetic_facts.py"} <= names
+
+
+def test_another_setting_of_numba_is_another_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = key()
+    monkeypatch.setenv("NUMBA_BOUNDSCHECK", "2")
+    assert key() != before
+
+
+def test_no_kernel_is_kept_beside_its_source(tmp_path: Path) -> None:
+    """Imported by itself, without a run or a command that could have prepared the folder."""
+    code = """
+import importlib, sys
+from pathlib import Path
+from numba.core.dispatcher import Dispatcher
+from engine import kernel_cache
+for path in kernel_cache.kernel_sources():
+    if "broker" not in path.parts:  # they compile when imported
+        importlib.import_module(".".join(path.relative_to(kernel_cache._ROOT).with_suffix("").parts))
+kernels = {k for m in list(sys.modules.values()) for k in vars(m).values() if isinstance(k, Dispatcher)}
+ours = [k for k in kernels if k.py_func.__module__.startswith(("engine.", "feeds."))]
+kept = [k for k in ours if k._cache.cache_path]
+assert len(kept) > 30, kept
+folder = kernel_cache.cache_folder()
+print(*sorted(k.py_func.__qualname__ for k in kept if not Path(k._cache.cache_path).is_relative_to(folder)))
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path), "PYTHONPATH": str(kernel_cache._ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stderr == ""
+    assert done.stdout.split() == []
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
