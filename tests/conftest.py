@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+import engine
 from engine.instruments import Instrument
 from engine.tape import ROW, Flag, Kind, Manifest, Tape
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# How often each law is tried, unless it says so itself; `make test-slow` gives --hypothesis-profile=thorough.
 # No wall clock in a verdict: a busy machine must not fail a law.
-settings.register_profile("tickwright", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tickwright")
+for profile, examples in (("quick", 100), ("thorough", 1_000)):
+    settings.register_profile(
+        profile, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile("quick")
+
+COMPILE = (
+    "import engine.broker.simulated",
+    """
+from engine.verdict import clean
+from feeds.synthetic import VIEWS, MarketParams, synthetic_market
+for view in VIEWS:
+    tape = synthetic_market(MarketParams(window_minutes=(60, 61)), seed=1, date="2026-03-02", view=view)[0]
+clean(tape.rows, tape.instruments)
+""",
+)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernels once, before the worker processes start: each would do it for itself."""
+    if hasattr(session.config, "workerinput") or not getattr(session.config.option, "numprocesses", None):
+        return
+    environment = {**os.environ, "PYTHONPATH": str(Path(engine.__file__).parent.parent)}
+    started = [subprocess.Popen([sys.executable, "-c", code], env=environment) for code in COMPILE]
+    for process in started:
+        process.wait()  # what does not compile fails the tests that need it
 
 
 @pytest.fixture(scope="session")
