@@ -67,7 +67,7 @@ JUMP_FLOOR = 2_000  # the usual distance is at least 1/2000 of the price (5 basi
 class Verdict(msgspec.Struct, kw_only=True):
     """What the data rules found."""
 
-    rows: dict[str, int] = {}  # kept, by kind
+    rows: dict[str, int] = {}  # kept, by kind; those of a SNAPSHOT, which are a state and no change, by themselves
     dropped: dict[str, int] = {}  # by reason code
     flagged: dict[str, int] = {}  # kept and marked, by reason code
     noted: dict[str, int] = {}  # put right or counted, by reason code
@@ -91,9 +91,18 @@ class Verdict(msgspec.Struct, kw_only=True):
         lines = [f"rows      {kept:,}" + (f" ({kinds})" if kinds else "")]
         if kept:
             lines.append(f"span      {_utc(self.ts_first)} to {_utc(self.ts_last)}")
-        for title, counts in (("dropped", self.dropped), ("flagged", self.flagged), ("noted", self.noted)):
+        told = self.noted.get("MESSAGES", 0)
+        book = ("MESSAGES", "UNEXPLAINED", "REVEAL") if told else ()
+        noted = {code: count for code, count in self.noted.items() if code not in book}
+        for title, counts in (("dropped", self.dropped), ("flagged", self.flagged), ("noted", noted)):
             found = ", ".join(f"{code} {count:,}" for code, count in counts.items() if count)
             lines.append(f"{title:<9} {found or 'nothing'}")
+        if told:
+            unexplained, reveals = (self.noted.get(code, 0) for code in ("UNEXPLAINED", "REVEAL"))
+            lines.append(
+                f"book      {unexplained:,} of {told:,} messages ({unexplained / told:.1%}) do not explain the book after "
+                f"them; {reveals:,} REVEAL rows do"
+            )
         quiet = f"{self.quiet:,} in session over {self.quiet_ns / SECOND:g} s"
         if self.quiet:
             quiet += f", the longest {self.longest_quiet_ns / SECOND:.1f} s from {_utc(self.longest_quiet_at)}"
@@ -176,7 +185,7 @@ def check(tape: Tape) -> None:
     Raises
     ------
     TapeError
-        Naming the first row at fault: time going back; an unknown kind, instrument, side or state; a kind that the
+        Naming the first row at fault: time going back, or not past a CLOCK row; an unknown kind, instrument, side or state; a kind that the
         instrument's book cannot have; a time that changes before the group has ended with LAST; no LAST at the end.
     """
     where = str(tape.path) if tape.path else tape.manifest.name or "tape"
@@ -427,10 +436,12 @@ def _verdict(
     found: dict[str, int],
     quiet_ns: int,
 ) -> Verdict:
-    kinds = np.bincount(rows["kind"], minlength=len(Kind) + 1)
     flags = rows["flags"]
+    snapshot = (flags & Flag.SNAPSHOT) != 0
+    kinds = np.bincount(rows["kind"][~snapshot], minlength=len(Kind) + 1)
+    kept = {kind.name: int(kinds[kind]) for kind in Kind} | {"SNAPSHOT": int(snapshot.sum())}
     result = Verdict(
-        rows={kind.name: int(kinds[kind]) for kind in Kind if kinds[kind]},
+        rows={name: count for name, count in kept.items() if count},
         dropped=lost,
         flagged={flag.name or "": count for flag in REASONS if (count := int(np.count_nonzero(flags & flag)))},
         noted=found,
@@ -463,18 +474,26 @@ def _check_part(
     days: int | None,
     where: str,
 ) -> None:
-    def refuse(fault: NDArray[np.bool_], says: str, *names: str) -> None:
+    def refuse(
+        fault: NDArray[np.bool_], says: str, *names: str, cure: str = "import the tape again, or sort it by ts_event"
+    ) -> None:
         at = np.flatnonzero(fault)
         if len(at):
             row = rows[at[0]]
             shown = ", ".join(f"{name} {row[name]}" for name in names)
-            raise TapeError(
-                f"{where}: row {start + int(at[0])} {says} ({shown}); import the tape again, or sort it by ts_event"
-            )
+            raise TapeError(f"{where}: row {start + int(at[0])} {says} ({shown}); {cure}")
 
     times, kind, side = rows["ts_event"], rows["kind"], rows["side"]
     back = np.append(False, times[1:] < times[:-1])
     refuse(back, "goes back in time", "ts_event")
+    clock = kind == Kind.CLOCK
+    late = np.append(False, clock[:-1] & ~clock[1:] & (times[1:] == times[:-1]))
+    refuse(
+        late,
+        "is not later than the CLOCK row before it, which promises that every row after it is",
+        "ts_event",
+        cure="leave the CLOCK row out, or write it only when no such row can follow",
+    )
     refuse((kind < 1) | (kind > max(Kind)), "is of an unknown kind", "kind")
     refuse(
         rows["instrument"] >= len(instruments),

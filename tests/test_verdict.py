@@ -36,6 +36,10 @@ def trade(price: int = 10_000, size: int = 1, **fields: int) -> dict[str, int]:
     return {"kind": Kind.TRADE, "price": price, "size": size, **fields}
 
 
+def clock(ts_event: int) -> dict[str, int]:
+    return {"kind": Kind.CLOCK, "ts_event": ts_event, "ts_recv": ts_event}
+
+
 def order(kind: Kind, order_id: int, price: int, size: int, side: int = 1, **fields: int) -> dict[str, int]:
     return {"kind": kind, "order_id": order_id, "price": price, "size": size, "side": side, **fields}
 
@@ -278,6 +282,19 @@ def test_the_verdict_reads_like_a_sentence():
     assert len(rows) == 3
 
 
+def test_an_opening_book_is_a_state_and_messages_that_do_not_explain_the_book_are_told_with_their_share():
+    opening = order(Kind.REVEAL, 0, 10_000, 5, flags=LAST | int(Flag.SNAPSHOT))
+    noted = {"MESSAGES": 8, "UNEXPLAINED": 1, "REVEAL": 2}
+    _, found = clean(rows_of(opening, *[order(Kind.REVEAL, 0, 10_000, 4)] * 2), [L3], noted=noted)
+    lines = str(found).splitlines()
+    assert lines[0] == "rows      3 (REVEAL 2, SNAPSHOT 1)"
+    assert lines[4:6] == [
+        "noted     nothing",
+        "book      1 of 8 messages (12.5%) do not explain the book after them; 2 REVEAL rows do",
+    ]
+    assert found.counts["UNEXPLAINED"] == 1
+
+
 def test_quiet_stretches_are_counted_in_session_only():
     rows = rows_of(quote(ts_event=10 * SECOND), quote(ts_event=500 * SECOND))
     _, found = clean(rows, [L1], sessions=[(0, 11 * SECOND), (499 * SECOND, 501 * SECOND)])
@@ -295,6 +312,8 @@ def test_a_tape_of_bars_is_quiet_only_where_more_than_two_are_missing():
 
 REFUSED = [
     ("row 1 goes back in time", L1, [quote(ts_event=2), quote(ts_event=1)]),
+    ("row 1 is not later than the CLOCK row before it", L1, [clock(5), quote(ts_event=5)]),
+    ("row 3 is not later than the CLOCK row before it", L1, [quote(ts_event=5), clock(5), clock(5), trade(ts_event=5)]),
     ("row 0 is of an unknown kind", L1, [{"kind": 14}]),
     ("row 1 names an instrument beyond", L1, [quote(), quote(instrument=3)]),
     ("row 0 has no such side", L3, [order(Kind.ADD, 1, 100, 1, side=0)]),
@@ -312,6 +331,11 @@ REFUSED = [
 def test_a_tape_that_breaks_a_rule_is_refused_with_its_row(says, instrument, rows):
     with pytest.raises(TapeError, match=says):
         check(Tape(rows_of(*rows), Manifest(instruments=[instrument])))
+
+
+def test_a_clock_row_may_follow_rows_and_clock_rows_of_its_own_time():
+    rows = rows_of(quote(ts_event=5), clock(5), clock(5), quote(ts_event=6))
+    check(Tape(rows, Manifest(instruments=[L1])))
 
 
 def test_sessions_and_actions_are_checked_too():
