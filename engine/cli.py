@@ -54,12 +54,19 @@ app.command(data)
 
 
 @app.command
-def demo(*, output: Output = PLAIN) -> int:
-    """Work a VWAP parent order through a recorded day that ships with the project.
+def demo(*, out: Path | None = None, overwrite: bool = False, output: Output = PLAIN) -> int:
+    """Work a VWAP parent order through a day that ships with the project: `tickwright run vwap_demo`.
 
     Example: tickwright demo
+
+    Parameters
+    ----------
+    out
+        The run folder; runs/vwap_demo by default, with -2, -3, … where it exists.
+    overwrite
+        Replace the run folder instead.
     """
-    return run("vwap_demo", output=output)
+    return run("vwap_demo", out=out, overwrite=overwrite, output=output)
 
 
 @app.command
@@ -297,3 +304,7 @@ def _version() -> str:
     from engine.run_folder import version
 
     return version("tickwright")
+
+
+if __name__ == "__main__":  # python -m engine.cli
+    sys.exit(main())

@@ -354,40 +354,38 @@ def _plain(value: Any) -> Any:
 def _resolve_paths(config: Config, folder: Path, where: str) -> Config:
     """Paths of strategies, tapes and files as absolute ones; tapes that ship keep their short name."""
     entries = []
-    for entry in config.strategies:
+    for n, entry in enumerate(config.strategies):
         file, colon, name = entry.strategy.rpartition(":")
         if colon and file.endswith(".py"):
             entry = msgspec.structs.replace(entry, strategy=f"{folder / Path(file).expanduser()}:{name}")
-        _absolute(entry.params, folder)
+        at = f"$.strategies[{n}]" if len(config.strategies) > 1 else "$"
+        _absolute(entry.params, folder, f"{where}: {at}.params")
         entries.append(entry)
     params = dict(config.feed_params)
-    if "tapes" in params:
-        tapes = params["tapes"] if isinstance(params["tapes"], list) else [params["tapes"]]
-        params["tapes"] = [_tape_name(tape, folder, where) for tape in tapes]
-    _absolute(params, folder)
+    if isinstance(params.get("tapes"), str):
+        params["tapes"] = [params["tapes"]]
+    _absolute(params, folder, f"{where}: $.feed_params")
     return msgspec.structs.replace(config, strategies=entries, feed_params=params)
 
 
-def _absolute(params: Any, folder: Path) -> None:
+def _absolute(params: Any, folder: Path, at: str) -> None:
     """Make what names a file absolute, in place, at any depth."""
     if isinstance(params, list):
-        for item in params:
-            _absolute(item, folder)
+        for n, item in enumerate(params):
+            _absolute(item, folder, f"{at}[{n}]")
     elif isinstance(params, dict):
         for key, value in params.items():
             if key.endswith(FILE_KEYS) and isinstance(value, str) and value:
                 params[key] = str(folder / Path(value).expanduser())
             elif key == "tapes" and isinstance(value, list):
-                shipped = shipped_tapes()
-                names = [_tape_name(tape, folder, "params") for tape in value]
-                params[key] = [str(shipped.get(name, name)) for name in names]
+                params[key] = [_tape_name(tape, folder, f"{at}.tapes") for tape in value]
             else:
-                _absolute(value, folder)
+                _absolute(value, folder, f"{at}.{key}")
 
 
-def _tape_name(tape: Any, folder: Path, where: str) -> str:
+def _tape_name(tape: Any, folder: Path, at: str) -> str:
     if not isinstance(tape, str):
-        raise ConfigError(f"{where}: $.feed_params.tapes: {tape!r} is not the path or name of a tape")
+        raise ConfigError(f"{at}: {tape!r} is not the path or name of a tape")
     path = folder / Path(tape).expanduser()
     if path.exists():
         return str(path)
@@ -395,7 +393,7 @@ def _tape_name(tape: Any, folder: Path, where: str) -> str:
         return tape
     if (data := os.environ.get("TICKWRIGHT_DATA")) and (Path(data) / tape).exists():
         return str((Path(data) / tape).resolve())
-    raise ConfigError(f"{where}: $.feed_params.tapes: no tape at {path}{did_you_mean(tape, shipped_tapes())}")
+    raise ConfigError(f"{at}: no tape at {path}{did_you_mean(tape, shipped_tapes())}")
 
 
 def _decode(kind: type, value: Any) -> Any:

@@ -100,8 +100,8 @@ class Verdict(msgspec.Struct, kw_only=True):
         if told:
             unexplained, reveals = (self.noted.get(code, 0) for code in ("UNEXPLAINED", "REVEAL"))
             lines.append(
-                f"book      {unexplained:,} of {told:,} messages ({unexplained / told:.1%}) do not explain the book after "
-                f"them; {reveals:,} REVEAL rows do"
+                f"book      {unexplained:,} of {told:,} messages ({unexplained / told:.1%}) do not explain the book "
+                f"after them; {reveals:,} REVEAL rows do"
             )
         quiet = f"{self.quiet:,} in session over {self.quiet_ns / SECOND:g} s"
         if self.quiet:
@@ -185,8 +185,9 @@ def check(tape: Tape) -> None:
     Raises
     ------
     TapeError
-        Naming the first row at fault: time going back, or not past a CLOCK row; an unknown kind, instrument, side or state; a kind that the
-        instrument's book cannot have; a time that changes before the group has ended with LAST; no LAST at the end.
+        Naming the first row at fault: time going back, or not later than a CLOCK row before; an unknown kind,
+        instrument, side or state; a kind that the instrument's book cannot have; a time that changes before the group
+        has ended with LAST; no LAST at the end.
     """
     where = str(tape.path) if tape.path else tape.manifest.name or "tape"
     allowed = np.zeros((max(1, len(tape.instruments)), 256), bool)

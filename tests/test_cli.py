@@ -237,6 +237,24 @@ def test_a_kernel_cache_that_cannot_be_written_is_one_sentence(
         kernel_cache.ensure.cache_clear()
 
 
+def test_the_demo_goes_where_it_is_told(home: Path, capsys: Any) -> None:
+    for _ in range(2):
+        code, said = answer(capsys, "demo", "--out", "shown", "--overwrite")
+        assert code == 0
+        assert said["result"]["folder"] == "shown"
+    assert (home / "shown/journal.bin").exists()
+    assert not (home / "runs").exists()
+
+
+def test_the_command_is_a_module_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "engine.cli", "configs", "--json"],
+        env=ENVIRONMENT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "vwap_demo" in json.loads(done.stdout)["configs"]
+    assert done.returncode == 0
+
+
 def test_overwriting_needs_a_run_folder(home: Path, capsys: Any) -> None:
     (home / "precious").mkdir()
     (home / "precious/file").write_text("")

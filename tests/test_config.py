@@ -172,6 +172,14 @@ def test_a_parameter_that_names_a_file_is_relative_to_the_config(folder: Path) -
     assert config.strategies[0].params == {"curve_path": str(folder / "a/b.npy"), "symbol": "A"}
 
 
+def test_tapes_are_relative_to_the_config_at_any_depth_and_those_that_ship_keep_their_name(folder: Path) -> None:
+    curve = {"curve": {"tapes": ["tape", "demo_bars"], "bins": 3}}
+    config = parse({**MINIMAL, "params": curve}, folder=folder)
+    assert config.strategies[0].params["curve"]["tapes"] == [str(folder / "tape"), "demo_bars"]
+    nowhere = {**MINIMAL, "params": {"curve": {"tapes": ["demo_bar"]}}}
+    assert re.search(r"x.toml: \$.params.curve.tapes: no tape at .*; did you mean 'demo_bars'", refusal(nowhere, folder))
+
+
 def test_build_makes_what_the_config_names(folder: Path) -> None:
     config = parse({**MINIMAL, "feed": "mine.py:Feed", "params": {"symbol": "A"}}, folder=folder)
     config = msgspec.structs.replace(config, feed=f"{folder}/mine.py:Feed")
