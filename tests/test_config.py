@@ -177,7 +177,9 @@ def test_tapes_are_relative_to_the_config_at_any_depth_and_those_that_ship_keep_
     config = parse({**MINIMAL, "params": curve}, folder=folder)
     assert config.strategies[0].params["curve"]["tapes"] == [str(folder / "tape"), "demo_bars"]
     nowhere = {**MINIMAL, "params": {"curve": {"tapes": ["demo_bar"]}}}
-    assert re.search(r"x.toml: \$.params.curve.tapes: no tape at .*; did you mean 'demo_bars'", refusal(nowhere, folder))
+    assert re.search(
+        r"x.toml: \$.params.curve.tapes: no tape at .*; did you mean 'demo_bars'", refusal(nowhere, folder)
+    )
 
 
 def test_build_makes_what_the_config_names(folder: Path) -> None:
