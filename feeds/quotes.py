@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from engine.compiled import compiled
 from engine.errors import TapeError
 from engine.instruments import Instrument
+from engine.lee_ready import lee_ready
 from engine.tape import ROW, Auction, Flag, Kind, Manifest, State, Tape
 from engine.verdict import NOT_A_NUMBER, clean
 from feeds.table import header, nanoseconds, read_table, strings, whole
@@ -271,31 +272,6 @@ def _best_of_all(place, day, bid, bid_size, ask, ask_size, same):
             and a == ask[i - 1]
             and s == ask_size[i - 1]
         )
-
-
-def lee_ready(
-    price: NDArray[np.int64], bid: NDArray[np.int64], ask: NDArray[np.int64], quoted: NDArray[np.bool_]
-) -> NDArray[np.int8]:
-    """The aggressor of each trade: +1 above the mid, -1 below; at it, or unquoted, by the last change of price.
-
-    Parameters
-    ----------
-    price, bid, ask : int64[n]
-        The trade, and the quote that stood before it.
-    quoted : bool[n]
-        Whether that quote was two-sided and not crossed.
-
-    Returns
-    -------
-    int8[n]
-        0 only before the first change of price.
-
-    Source: Lee and Ready (1991), J. Finance 46, 733, without their five-second lag, which fitted slower reports.
-    """
-    above = np.sign(2 * price - bid - ask) * quoted
-    change = np.sign(np.diff(price, prepend=price[:1]))
-    seen = np.maximum.accumulate(np.where(change != 0, np.arange(len(price)), 0))
-    return np.where(above != 0, above, change[seen]).astype(np.int8)
 
 
 def _sign(trades: NDArray[np.void], quotes: NDArray[np.void]) -> int:

@@ -30,9 +30,9 @@ SIDE_ROOMS = {
     "engine.rates": {"engine.rates"},
 }
 # Between the user's machine and the engine: these may read clocks, folders and environments, and show reports.
-SHELL = {"cli", "commands", "data_commands", "doctor", "progress", "verify"}
+SHELL = {"cli", "commands", "data_commands", "doctor", "progress", "stats_command", "verify"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
-FEEDS_USE = {"tape", "events", "feed", "instruments", "errors", "verdict", "levels", "compiled", "orders"}
+FEEDS_USE = {"tape", "events", "feed", "instruments", "errors", "verdict", "levels", "compiled", "orders", "lee_ready"}
 BANNED_MODULES = {"time", "random", "uuid", "secrets", "asyncio", "threading", "multiprocessing", "locale"}
 BANNED_CALLS = {"hash", "id", "input", "eval", "exec"}
 BANNED_ATTRIBUTES = {"now", "utcnow", "today", "urandom", "getenv", "environ", "listdir", "default_rng"}

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import TapeError
+from engine.lee_ready import lee_ready
 from engine.tape import Auction, Flag, Kind, State
 from engine.verdict import check, verdict
 from feeds.importers import IMPORTERS
-from feeds.quotes import _best_of_all, import_quotes, import_trades, lee_ready
+from feeds.quotes import _best_of_all, import_quotes, import_trades
 
 OPEN_MS = 34_200_000
 
