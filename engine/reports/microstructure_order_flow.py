@@ -122,6 +122,8 @@ def cancellations(s: Sums) -> Section:
     if s.ages is None or not s.ages.ends.any():
         missing += "; how long orders live is only seen where rows are order by order (L3)"
         return Section(title, numbers, charts, missing.removeprefix("; "))
+    if s.instrument.levels:
+        missing += ", and orders that end out of sight count as if they lived on"
     ends = s.ages.ends
     lives = jackknife(lambda n: np.concatenate(ages.incidence(n)), ends)
     half = len(lives[0]) // 2

@@ -193,11 +193,9 @@ def signature(s: Sums) -> Section:
         value, error = jackknife(volatility, series.sums)
         of = value * scale, error * scale
         curves.append(curve(name, lags * step / 1e9, of, keep=good))
-        shown = np.flatnonzero(good)
-        numbers += [
-            number(f"{name}, every {_span(int(lags[i]) * step)}", of, "bp/√min", i) for i in (shown[0], shown[-1])
-        ]
-        ratio = jackknife(partial(_variance_ratio, lags=lags, ends=shown[[0, -1]]), series.sums)
+        ends = np.flatnonzero(good)[[0, -1]]
+        numbers += [number(f"{name}, every {_span(int(lags[i]) * step)}", of, "bp/√min", i) for i in ends]
+        ratio = jackknife(partial(_variance_ratio, lags=lags, ends=ends), series.sums)
         numbers.append(number(f"{name}: variance ratio, longest over shortest", ratio))
     if not curves:
         return Section(title, missing=f"too short, or without a price: {LEAST_PAIRS} cells of {_span(step)} are needed")
