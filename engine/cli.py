@@ -231,6 +231,26 @@ def verify_data(tape: str, *, output: Output = PLAIN) -> int:
 
 
 @data.command
+def stats(tape: str, *, symbol: str = "", html: Path | None = None, output: Output = PLAIN) -> int:
+    """Measure a tape's microstructure, each statistic with its error: order flow, liquidity, impact, volatility.
+
+    Example: tickwright data stats demo_day --html stats.html
+
+    Parameters
+    ----------
+    tape
+        A tape's folder, or the name of one that ships.
+    symbol
+        Only this instrument.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    """
+    from engine.stats_command import stats_command
+
+    return stats_command(tape, symbol, html, output)
+
+
+@data.command
 def export(tape: str, *, parquet: Path, overwrite: bool = False, output: Output = PLAIN) -> int:
     """Write a tape as one parquet file that `data import parquet` reads back.
 
