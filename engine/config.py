@@ -145,7 +145,7 @@ def parse(
         raise ConfigError(f"{where}: {_as_typed(explain(error, Config), data)}") from None
     except ConfigError as error:
         raise ConfigError(f"{where}: {_as_typed(str(error), data)}") from None
-    return _resolve_paths(config, Path(folder).resolve(), where)
+    return resolve_paths(config, Path(folder).resolve(), where)
 
 
 def build(config: Config, *, feed_overrides: Mapping[str, Any] | None = None) -> Setup:
@@ -351,7 +351,7 @@ def _plain(value: Any) -> Any:
 # Names and paths
 
 
-def _resolve_paths(config: Config, folder: Path, where: str) -> Config:
+def resolve_paths(config: Config, folder: Path, where: str) -> Config:
     """Paths of strategies, tapes and files as absolute ones; tapes that ship keep their short name."""
     entries = []
     for n, entry in enumerate(config.strategies):
@@ -370,14 +370,14 @@ def _resolve_paths(config: Config, folder: Path, where: str) -> Config:
 
 def _absolute(params: Any, folder: Path, at: str) -> None:
     """Make what names a file absolute, in place, at any depth."""
-    if isinstance(params, list):
+    if isinstance(params, (list, tuple)):
         for n, item in enumerate(params):
             _absolute(item, folder, f"{at}[{n}]")
     elif isinstance(params, dict):
         for key, value in params.items():
             if key.endswith(FILE_KEYS) and isinstance(value, str) and value:
                 params[key] = str(folder / Path(value).expanduser())
-            elif key == "tapes" and isinstance(value, list):
+            elif key == "tapes" and isinstance(value, (list, tuple)):
                 params[key] = [_tape_name(tape, folder, f"{at}.tapes") for tape in value]
             else:
                 _absolute(value, folder, f"{at}.{key}")

@@ -42,6 +42,11 @@ def import_class(name: str, base: type, where: str) -> Any:
         raise ConfigError(f"{where}: importing {module_name} raised {type(error).__name__}: {error}") from error
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
+        if module_name == "__main__":
+            raise ConfigError(
+                f"{where}: {class_name} was defined in a notebook or shell; verify the run there "
+                "(from engine.verify import verify), or define the class in a file"
+            )
         here = (c for c in vars(module).values() if isinstance(c, type) and c.__module__ == module.__name__)
         classes = [c.__name__ for c in here if issubclass(c, base)]
         raise ConfigError(f"{where}: {module_name} has no class '{class_name}'{did_you_mean(class_name, classes)}")

@@ -1,6 +1,6 @@
 """From strategies, feed and models to a result: what the command line and a notebook both call.
 
-``run`` takes objects and leaves nothing behind; ``run_config`` takes a config and leaves a run folder.
+``run`` takes objects and leaves a run folder where it is told to; ``run_config`` takes a config and always leaves one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from engine.feed import Feed
 from engine.journal import RECORD, Journal, read_journal
 from engine.names import source_digest
 from engine.portfolio import fold
+from engine.recipe import recipe
 from engine.result import Result, balances, count_orders, holdings, market_vwap, parent_cost
 from engine.strategy import Strategy
 from engine.tape import ROW, Kind
@@ -86,6 +87,8 @@ def run(
     seed: int = 0,
     name: str = "run",
     journal: Journal | None = None,
+    out: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
     watch: Watch | None = None,
 ) -> Result:
     """Run strategies over a feed, once.
@@ -104,6 +107,11 @@ def run(
     name : str
     journal : Journal, optional
         Where the records go; in memory by default.
+    out : path, optional
+        A run folder to leave, which ``tickwright verify`` and reports read; ``result.folder`` says where. Tapes must
+        have been saved, and strategies be defined in a file (or, to be verified in the same notebook, in a cell).
+    overwrite : bool
+        Replace the run folder; by default, where it exists, ``-2``, ``-3``, … is added.
     watch : callable, optional
         Called with (market time, rows handed over) at each wake.
 
@@ -117,11 +125,20 @@ def run(
     StrategyError
         If a strategy raised. Its ``__cause__`` is the exception, its notes the event that woke the strategy and the
         last row before, its ``result`` what was done until then.
+    ConfigError, TapeError, RunError
+        If models or limits make no sense; with ``out``, if the run could not be repeated or the folder not be made.
     """
     many = [strategies] if isinstance(strategies, Strategy) else list(strategies)
     owners = list(accounts) or [Account(name="main" if len(many) == 1 else f"main-{n + 1}") for n in range(len(many))]
     if len(owners) != len(many) or not many:
         raise ConfigError(f"{len(many)} strategies and {len(owners)} accounts; give each strategy its own account")
+    if out is not None:
+        if journal is not None:
+            raise ConfigError("out= and journal= are two places for one journal; give one of them")
+        terms = {"broker": broker or BrokerConfig(), "risk": risk or RiskConfig(), "seed": seed, "name": name}
+        config = recipe(many, feed, accounts=owners, **terms)
+        setup = Setup(config=config, feed=feed, strategies=many)
+        return run_into(run_folder.create(Path(out), overwrite=overwrite), setup, watch=watch)
     kept = journal or KeptJournal()
     counted = CountedFeed(feed)
     venue = _venue(many, feed, owners, broker, risk, seed, kept)

@@ -23,6 +23,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date as Date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -157,6 +158,17 @@ class LobsterFeed(TapeFeed):
             days.setdefault(tape.sessions[0][0], []).append(tape)
         tapes = [merge(sorted(day, key=lambda one: one.instruments[0].symbol)) for _, day in sorted(days.items())]
         super().__init__(*tapes, chunks=chunks, start=start, end=end)
+        self._files: dict[str, Any] = {
+            "messages": [str(resolve(file, root).resolve()) for file in messages],
+            "books": [str(resolve(file, root).resolve()) for file in books],
+        }
+        if symbols:
+            self._files["symbols"] = list(symbols)
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The ``feed_params`` of a config that makes this feed again (without ``chunks``, which change nothing)."""
+        return {**self._files, **self._span}
 
 
 def import_lobster_files(

@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -66,6 +67,8 @@ class TapeFeed:
         self.parts = [part for part in _parts(days, *bounds) if len(part)]
         self.tape = Tape(self.parts[0] if len(self.parts) == 1 else np.zeros(0, ROW), *_meaning(days, *bounds))
         self._chunks = _pieces(self.parts, chunks)
+        self._tapes = [(_called(day), day.path) for day in days]
+        self._span = {name: as_ns(time) for name, time in (("start", start), ("end", end)) if time is not None}
 
     def read(self, *, until: int) -> Rows | None:
         """The next rows, or None at the end; ``until`` means nothing to a file, which never has to wait."""
@@ -73,6 +76,20 @@ class TapeFeed:
 
     def __len__(self) -> int:
         return sum(map(len, self.parts))
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """The ``feed_params`` of a config that makes this feed again (without ``chunks``, which change nothing).
+
+        Raises
+        ------
+        TapeError
+            If a tape was never saved.
+        """
+        for name, path in self._tapes:
+            if path is None:
+                raise TapeError(f"{name} is in memory only, so a run over it cannot be repeated; Tape.save it first")
+        return {"tapes": [str(Path(path).resolve()) for _, path in self._tapes if path], **self._span}
 
 
 def resolve(path: str | os.PathLike[str], root: str | os.PathLike[str] | None = None) -> Path:

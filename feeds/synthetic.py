@@ -140,6 +140,7 @@ class SyntheticFeed:
             params = _params_from(params or {})
         _check(params, seed, days, view)
         call = f"seed={seed}, date={date!r}, days={days}, view={view!r}"
+        self.params = {"seed": seed, "date": date, "days": days, "view": view, "params": msgspec.to_builtins(params)}
         self._days = market_days(params, seed=seed, date=date, days=days, view=view)
         self.tape = Tape(
             np.empty(0, ROW),

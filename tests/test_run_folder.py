@@ -4,7 +4,9 @@ import importlib
 import io
 import json
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import msgspec
 import numpy as np
@@ -12,8 +14,9 @@ import pytest
 from rich.console import Console
 
 from engine import Strategy, Wake, run, run_config
-from engine.config import build, load
-from engine.errors import ConfigError, RunError, StrategyError
+from engine.broker.models import Account, RiskConfig
+from engine.config import Config, build, load, make_feed
+from engine.errors import ConfigError, RunError, StrategyError, TapeError
 from engine.journal import RECORD, RecordKind, read_journal
 from engine.portfolio import Entry, fold
 from engine.progress import RunProgress
@@ -21,12 +24,17 @@ from engine.reports.banner import banner
 from engine.reports.formats import duration, moment, money
 from engine.reports.record_text import record_text
 from engine.reports.summary import summary
-from engine.run import KeptJournal
+from engine.run import CountedFeed, KeptJournal
 from engine.run_folder import UNFINISHED, create, read
 from engine.strategy import SECOND
 from engine.tape import Tape
 from engine.verify import verify
+from engine.volume_curve import CurveSource
+from feeds.lobster import LobsterFeed
 from feeds.replay import TapeFeed
+from feeds.synthetic import SyntheticFeed
+from strategies.follow_schedule import Instruction
+from strategies.vwap_schedule import VwapSchedule
 
 MINE = """
 from engine import SECOND, Strategy, Wake
@@ -59,6 +67,13 @@ class Broken(Buyer):
             raise KeyError("no idea")
 
 
+class Mine(Buyer):
+    """With a parameter."""
+
+    class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+        shares: int
+
+
 @pytest.fixture
 def config(tmp_path: Path, small_tape: Path) -> Path:
     (tmp_path / "mine.py").write_text(MINE)
@@ -74,6 +89,85 @@ def test_a_run_in_a_notebook_is_the_run_of_the_command(config: Path, small_tape:
     assert again.fingerprint == result.fingerprint
     assert np.array_equal(kept.records, read_journal(tmp_path / "a/journal.bin"))
     assert again.pnl == result.pnl
+
+
+def test_a_run_of_objects_leaves_a_folder_that_can_be_verified(small_tape: Path, tmp_path: Path) -> None:
+    rows = Tape.load(small_tape).rows
+    start, end = (int(rows["ts_event"][at]) for at in (1_000, 3_000))
+    accounts = [Account(name="a", cash={"USD": 5_000_000}), Account(name="b")]
+    feed = TapeFeed(small_tape, start=start, end=end, chunks=7)
+    limits = RiskConfig(max_size=100)
+    result = run(
+        [Buyer(), Mine(shares=100)], feed, accounts=accounts, risk=limits, seed=3, name="mine", out=tmp_path / "a"
+    )
+    assert result.folder == str(tmp_path / "a")
+    assert result.orders.fills
+    saved = read(result.folder)
+    assert saved.result == result
+    assert saved.config == load(tmp_path / "a/config.toml")
+    found = verify(result.folder)
+    assert found.matches
+    assert not found.notes
+    assert found.fingerprint == result.fingerprint
+    again = run(Buyer(), TapeFeed(small_tape), out=tmp_path / "a")
+    assert again.folder == str(tmp_path / "a-2")
+
+
+def test_a_curve_named_from_where_we_stand_is_found_again(
+    small_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(small_tape.parent)
+    order = Instruction(symbol="XYZ", side="buy", shares=500, start_after_open_s=5, end_before_close_s=5)
+    curve = CurveSource(tapes=("day0",), bins=5)
+    result = run(VwapSchedule(orders=(order,), curve=curve), TapeFeed("day1"), out=tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    assert verify(result.folder).matches
+
+
+def test_a_run_that_could_not_be_repeated_leaves_no_folder(small_tape: Path, tmp_path: Path) -> None:
+    tape = Tape.load(small_tape)
+    out = tmp_path / "a"
+
+    class Local(Buyer):
+        pass
+
+    with pytest.raises(TapeError, match=r"day 0 is in memory only.*Tape.save it first"):
+        run(Buyer(), TapeFeed(Tape(tape.rows, tape.manifest)), out=out)
+    with pytest.raises(ConfigError, match="Local is defined inside a function"):
+        run(Local(), TapeFeed(tape), out=out)
+    with pytest.raises(ConfigError, match="CountedFeed has no params"):
+        run(Buyer(), CountedFeed(TapeFeed(tape)), out=out)
+    with pytest.raises(ConfigError, match="give one of them"):
+        run(Buyer(), TapeFeed(tape), out=out, journal=KeptJournal())
+    assert not out.exists()
+
+
+def test_a_strategy_of_a_notebook_is_verified_in_it(
+    small_tape: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notebook = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", notebook)
+    exec(MINE.replace("Mine", "Cell"), vars(notebook))
+    result = run(notebook.Cell(), TapeFeed(small_tape), out=tmp_path / "a")
+    assert verify(result.folder).matches
+    monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))  # another process
+    with pytest.raises(ConfigError, match="Cell was defined in a notebook or shell; verify the run there"):
+        verify(result.folder)
+
+
+def test_every_feed_says_how_it_was_made(small_tape: Path, recorded_data: Path) -> None:
+    lobster = recorded_data / "equities/lobster"
+    files = [lobster / f"AAPL_2012-06-21_{what}_1.parquet" for what in ("message", "orderbook")]
+    feeds = [
+        TapeFeed(small_tape, start="2026-01-05T14:31"),
+        SyntheticFeed(seed=1, date="2026-03-02", params={"window_minutes": [60, 61]}),
+        LobsterFeed(messages=files[:1], books=files[1:], end="2012-06-21T14:00"),
+    ]
+    for feed in feeds:
+        name = f"{type(feed).__module__}:{type(feed).__qualname__}"
+        again = make_feed(Config(name="x", strategies=[], feed=name, feed_params=feed.params))
+        assert again.tape.manifest == feed.tape.manifest
+        assert again.read(until=0).tobytes() == feed.read(until=0).tobytes()
 
 
 def test_many_runs_in_one_process_do_not_touch_each_other(small_tape: Path) -> None:
