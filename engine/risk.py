@@ -108,7 +108,7 @@ def refusal(w, k, ts, price, size, is_new):
 @kernel
 def _form(w, o, ts, price, size):
     """Gate 1."""
-    if o.book < 0 or o.book >= w.n_books:
+    if o.book < 0 or o.book >= w.n_instruments:
         return BAD_INSTRUMENT
     b = books_of(w)[o.book]
     if size < 1 or size > MOST:

@@ -9,7 +9,6 @@ from engine.broker.records import new_record, queue_report, record_request, repo
 from engine.broker.state import (
     ENDED,
     IN_FLIGHT,
-    NEVER,
     RESTING,
     WAITING,
     accounts_of,
@@ -20,6 +19,7 @@ from engine.broker.state import (
     purses_of,
     sessions_of,
 )
+from engine.broker.timers import start_timers, stop_timers
 from engine.journal import Adjustment, RecordKind
 from engine.orders import Reason
 from engine.risk import equity_of, mark_of
@@ -42,37 +42,19 @@ def open_session(w):
         books_of(w)[i].was_tradable = 0
     for entry in ledger_of(w):
         entry.volume_session = 0
-    first = max(start, w.first_ts + 1) + w.feed
     for account in range(w.n_accounts):
-        a = accounts_of(w)[account]
         for c in range(w.n_currencies):
             purse = purses_of(w)[account * w.n_currencies + c]
             purse.base = equity_of(w, account, c)
             purse.peak = purse.base
-        if a.every > 0:
-            a.timer = -(-first // a.every) * a.every
-    find_next_timer(w)
-
-
-@kernel
-def find_next_timer(w):
-    """The earliest timer of all accounts, as a venue time; in session only, and never before now."""
-    first = NEVER
-    if w.in_session:
-        for account in range(w.n_accounts):
-            a = accounts_of(w)[account]
-            first = min(first, min(a.timer, a.wake_at))
-    if first == NEVER or first - w.feed >= sessions_of(w)[w.session].close:
-        w.next_timer = NEVER
-    else:
-        w.next_timer = max(first - w.feed, w.now_v, w.session_open)
+    if w.two_cursors == 0:
+        start_timers(w)
 
 
 @kernel
 def close_session(w, now):
     """DAY orders end, shorts pay for what they borrowed, positions are marked."""
     for account in range(w.n_accounts):
-        accounts_of(w)[account].timer = NEVER
         k = accounts_of(w)[account].head
         while k >= 0:
             o = orders_of(w)[k]
@@ -84,7 +66,8 @@ def close_session(w, now):
     mark_accounts(w, now)
     w.in_session = 0
     w.session += 1
-    find_next_timer(w)
+    if w.two_cursors == 0:
+        stop_timers(w)
 
 
 @kernel
@@ -172,6 +155,9 @@ def _split(w, action):
             entry.cost = 0
     if b.mid2_seen:
         b.mid2 = half_even(b.mid2 * den, num)
+        if b.rescaled == 0:  # the next row must not take the short way, which takes the mid to be the book's
+            b.rescaled = 1
+            b.interest += 1
     if b.last_trade_seen:
         b.last_trade = half_even(b.last_trade * den, num)
     if b.bar_seen:
@@ -195,3 +181,5 @@ def end_run(w):
             k = following
     mark_accounts(w, w.last_ts)
     w.arrivals_head = w.arrivals_tail
+    if w.two_cursors:
+        w.now_v = max(w.now_v, w.received)  # what is told after the end is told when all has been received

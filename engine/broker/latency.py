@@ -16,10 +16,8 @@ from engine.broker.state import accounts_of, table_of
 QUANTILES = 4096
 
 
-def quantile_table(model: int | Lognormal) -> NDArray[np.int64]:
-    """int64[4096] of mid-quantiles in ns, without the floor; a constant fills it."""
-    if isinstance(model, int):
-        return np.full(QUANTILES, model, np.int64)
+def quantile_table(model: Lognormal) -> NDArray[np.int64]:
+    """int64[4096] of mid-quantiles in ns, without the floor."""
     normal = NormalDist()
     return np.array(
         [

@@ -26,7 +26,7 @@ def new_record(w, kind, ts, account, book):
     r.type = 0
     r.tif = 0
     r.account = account
-    r.instrument = books_of(w)[book].instrument if 0 <= book < w.n_books else book & 65535
+    r.instrument = books_of(w)[book].instrument if 0 <= book < w.n_instruments else book & 65535
     r.source = w.last_source
     r.reason = 0
     r.flags = 0

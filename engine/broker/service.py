@@ -9,10 +9,10 @@ from numba import from_dtype, int64, njit, types, void
 
 from engine.broker.arrivals import drain
 from engine.broker.book import L1, index, level_size, next_level
-from engine.broker.days import find_next_timer
 from engine.broker.kernels import find_next_due, make_room
 from engine.broker.queue_stamps import insert_market_order
 from engine.broker.state import DONE, MARKET, WORLD, accounts_of, books_of, inbox_of, orders_of, sides_of
+from engine.broker.timers import find_next_timer
 from engine.orders import Reason
 from engine.risk import kill, mark_of
 

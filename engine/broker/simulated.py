@@ -22,7 +22,7 @@ from engine.broker.arrivals import WAKE_AT
 from engine.broker.fills import R_CANCEL, R_EXPIRE, R_FILL
 from engine.broker.kernels import SPARE, advance
 from engine.broker.latency import quantile_table
-from engine.broker.models import Account, BrokerConfig, Lognormal, RiskConfig
+from engine.broker.models import Account, BrokerConfig, Latency, Lognormal, RiskConfig
 from engine.broker.service import (
     kill_account,
     read_levels,
@@ -71,6 +71,16 @@ def wants_of(wake: Wake) -> int:
     ):
         wants |= bit if wish else 0
     return wants
+
+
+def needs_two_cursors(latency: Latency) -> bool:
+    """Whether strategies see the rows at times of their own, or a report can overtake the market data."""
+    if not isinstance(latency.feed, int):
+        return True
+    response = latency.response
+    if isinstance(response, Lognormal):
+        return response.floor_ns + int(quantile_table(response)[0]) < latency.feed
+    return response < latency.feed
 
 
 class SimulatedBroker:
@@ -126,6 +136,8 @@ class SimulatedBroker:
         self.account = 0  # whom the last event woke
         self.clock = 0  # its strategy's time, ns UTC
         self._is_shared = len(accounts) > 1
+        self._two_cursors = needs_two_cursors(self.config.latency)
+        self._seen_from = len(instruments) if self._two_cursors else 0  # the first of the books that strategies see
         self.displaces = False  # whether an impact model moves what is seen; none does yet
         used = [instrument.currency for instrument in instruments] + [c for account in accounts for c in account.cash]
         self.currencies = sorted(dict.fromkeys(used))
@@ -149,8 +161,13 @@ class SimulatedBroker:
         self.send_now: Callable[..., int] = _entry(send_order)  # into the inbox; 0 if that is full
         self._ask: Callable[..., int] = _entry(send_request)
         self.feed = self._mem[_FEED]
-        self._sides = memoryview(self._tables["sides"].view(np.uint8))
-        self._shifts = memoryview(self._tables["books"].view(np.int64))[state.BOOK.fields["shift"][1] // 8 :]  # type: ignore[index]
+        first = self._seen_from
+        self._sides = memoryview(self._tables["sides"].view(np.uint8))[first * _TWO_SIDES :]
+        self._shifts = memoryview(
+            self._tables["books"].view(np.int64)
+        )[  # what it shows of displacement, likewise
+            first * _BOOK_WORDS + state.BOOK.fields["shift"][1] // 8 :  # type: ignore[index]
+        ]
 
     # --- memory -----------------------------------------------------------------------------------------------
 
@@ -162,9 +179,11 @@ class SimulatedBroker:
 
     def _size_tables(self, sessions: Sequence[Any], actions: Sequence[Any]) -> None:
         n, accounts = len(self.instruments), len(self.accounts)
+        books = 2 * n if self._two_cursors else n
         sources = max((instrument.source for instrument in self.instruments), default=0) + 1
         w = self.world[0]
-        w["n_books"], w["n_instruments"], w["n_accounts"] = n, n, accounts
+        w["n_books"], w["n_instruments"], w["n_accounts"] = books, n, accounts
+        w["two_cursors"], w["seen_from"] = self._two_cursors, books - n
         w["cap_far"], w["cap_takes"], w["cap_orders"] = 4 * state.WINDOW, 2 * SPARE, 1024
         w["cap_arrivals"], w["cap_reports"], w["cap_inbox"] = 8192, 65_536, _INBOX_SIZE
         w["cap_records"], w["cap_group"], w["cap_market"] = 65_536, 256, 4096
@@ -172,10 +191,10 @@ class SimulatedBroker:
         w["n_sessions"], w["n_actions"], w["n_sources"] = len(sessions), len(actions), sources
         w["single_source"] = sources == 1
         for name, dtype, length in (
-            ("books", state.BOOK, n),
-            ("sides", state.SIDE, 2 * n),
-            ("sizes", np.dtype(np.int64), 2 * n * state.WINDOW),
-            ("far", state.LEVEL, 2 * n * 4 * state.WINDOW),
+            ("books", state.BOOK, books),
+            ("sides", state.SIDE, 2 * books),
+            ("sizes", np.dtype(np.int64), 2 * books * state.WINDOW),
+            ("far", state.LEVEL, 2 * books * 4 * state.WINDOW),
             ("takes", state.TAKE, 2 * SPARE),
             ("accounts", state.ACCOUNT, accounts),
             ("ledger", state.LEDGER, accounts * n),
@@ -185,17 +204,18 @@ class SimulatedBroker:
             ("inbox", state.INBOX, _INBOX_SIZE),
             ("records", RECORD, 65_536),
             ("group", ROW, 256),
-            ("touched", np.dtype(np.int64), n),
+            ("touched", np.dtype(np.int64), books),
             ("sessions", state.SESSION, max(1, len(sessions))),
             ("actions", state.ACTION, max(1, len(actions))),
-            ("sources", np.dtype(np.int64), sources),
+            ("sources", np.dtype(np.int64), 2 * sources),
             ("market", state.MARKET, 4096),
             ("purses", state.PURSE, accounts * len(self.currencies)),
             ("rings", np.dtype(np.int64), accounts * (state.FILL_RING + 2 * state.REPEAT_RING)),
         ):
             self._own(name, np.zeros(length, dtype))
+        self._tables["unseen"] = np.empty(0, ROW)
         self._link_free_orders(0, 1024)
-        for name in ("next_expiry", "next_timer", "first_ts"):
+        for name in ("next_expiry", "next_timer", "next_receipt", "first_ts"):
             w[name] = NEVER
         w["last_seq"] = w["seen_seq"] = -1
         w["last_ts"] = -NEVER
@@ -209,28 +229,16 @@ class SimulatedBroker:
         w, c, r = self.world[0], self.config, self.risk
         w["seed"] = seed
         latency = c.latency
-        if not isinstance(latency.feed, int):
-            raise ConfigError(
-                f"broker.latency.feed is {latency.feed!r}: drawn and recorded feed latencies need the two-cursor walk, "
-                "which this version does not have; give a constant in ns"
-            )
-        for leg, model in (("entry", latency.entry), ("response", latency.response)):
+        for leg, model in (("entry", latency.entry), ("response", latency.response), ("feed", latency.feed)):
             if isinstance(model, Lognormal):
-                w[leg] = w[f"{leg}_floor"] = model.floor_ns
+                w[f"{leg}_floor"] = model.floor_ns
                 self._own(f"{leg}_table", quantile_table(model))
-            else:
+            elif leg != "feed":
                 w[leg] = model
-        w["feed"], w["now_v"] = latency.feed, -latency.feed  # before the first row the strategies' clock shows 0
-        least = (
-            int(w["response_floor"]) + int(self._tables["response_table"][0])
-            if "response_table" in self._tables
-            else int(w["response"])
-        )
-        if least < latency.feed:
-            raise ConfigError(
-                f"broker.latency.response can be {least} ns, less than feed ({latency.feed} ns): a report would "
-                "overtake the market data; give response >= feed"
-            )
+        w["feed_recorded"] = latency.feed == "recorded"
+        w["lag"] = latency.feed if isinstance(latency.feed, int) else 0
+        w["feed"] = 0 if self._two_cursors else w["lag"]
+        w["now_v"] = -w["feed"]  # before the first row the strategies' clock shows 0
         w["queue_model"], w["queue_exponent"] = _QUEUES[c.queue.model], c.queue.exponent
         w["maker_per_unit"], w["taker_per_unit"] = c.fees.maker_per_unit, c.fees.taker_per_unit
         w["maker_ppm"], w["taker_ppm"] = c.fees.maker_ppm, c.fees.taker_ppm
@@ -271,8 +279,10 @@ class SimulatedBroker:
 
     def _set_instruments(self) -> None:
         books = self._tables["books"]
-        for i, instrument in enumerate(self.instruments):
-            b, money = books[i], instrument.money
+        for book in range(len(books)):
+            i = book % len(self.instruments)
+            instrument, b = self.instruments[i], books[book]
+            money = instrument.money
             b["kind"], b["levels"] = _BOOKS[instrument.book], instrument.levels
             b["grid"] = b["tick"] = instrument.tick
             b["lot"], b["source"], b["instrument"] = instrument.lot, instrument.source, i
@@ -316,7 +326,7 @@ class SimulatedBroker:
                     raise ConfigError(f"Wake.symbols names {symbol!r}, but this run has {self.symbols}")
                 i = self._index[symbol]
                 ledger[k * n + i]["wanted"] = 1
-                books[i]["wants"] |= wants_of(wake)
+                books[self._seen_from + i]["wants"] |= wants_of(wake)
         books["interest"] += books["wants"] != 0
         self.world["n_wanting"] = int((books["wants"] != 0).sum())
         self._tables["sides"]["own_head"] = -1
@@ -384,11 +394,28 @@ class SimulatedBroker:
         mem = self._mem
         if mem[_AT["row"]] != mem[_AT["n_rows"]]:
             raise RunError(f"{mem[_AT['n_rows']] - mem[_AT['row']]} rows of the last load have not been used yet")
+        dropped = seen = mem[_AT["seen_row"]] if self._two_cursors else mem[_AT["row"]]
+        if seen < mem[_AT["row"]]:
+            rows, dropped = self._behind_unseen(rows, seen)
         self._tables["rows"] = rows
-        mem[_AT["base"]] += mem[_AT["row"]]
+        mem[_AT["base"]] += dropped
+        mem[_AT["row"]] -= dropped
+        mem[_AT["seen_row"]] = seen - dropped
         mem[_AT["p_rows"]] = rows.__array_interface__["data"][0]
         mem[_AT["n_rows"]] = len(rows)
-        mem[_AT["row"]] = 0
+
+    def _behind_unseen(self, rows: NDArray[np.void], seen: int) -> tuple[NDArray[np.void], int]:
+        """New rows behind those that strategies have not received yet; and how many old ones that leaves out."""
+        old, store = self._tables["rows"], self._tables["unseen"]
+        if np.may_share_memory(old, store) and len(old) + len(rows) <= len(store):
+            seen = 0
+        else:  # twice as long as needed, so that a row is copied few times however small the bites are
+            old = old[seen:]
+            store = self._tables["unseen"] = np.empty(max(4096, 2 * (len(old) + len(rows))), ROW)
+            store[: len(old)] = old
+        end = len(old) + len(rows)
+        store[len(old) : end] = rows
+        return store[:end], seen
 
     def next(self) -> events.AnyEvent | None:
         """Run on to the next wake: the event, and ``self.account`` whom it wakes; None when the rows are used up."""
@@ -556,12 +583,12 @@ class SimulatedBroker:
     def levels(self, instrument: int, side: int, n: int) -> list[tuple[int, int]]:
         """The best n levels of a side, as (price, size)."""
         out = np.empty((n, 2), np.int64)
-        count = read_levels(self.world, instrument, side, out)
+        count = read_levels(self.world, self._seen_from + instrument, side, out)
         return [(price, size) for price, size in out[:count].tolist()]
 
     def volume(self, instrument: int) -> int:
         """Market volume of the session so far, size units, ours excluded."""
-        return int(self._tables["books"][instrument]["volume"])
+        return int(self._tables["books"][self._seen_from + instrument]["volume"])
 
     def position(self, account: int, instrument: int) -> int:
         """Size units held, as far as the account has heard."""
@@ -596,8 +623,9 @@ class SimulatedBroker:
 
     @property
     def cause(self) -> tuple[int, int]:
-        """(source, sequence number within it) of the last row applied; the number is -1 before the first."""
-        return self._mem[_AT["last_source"]], self._mem[_AT["last_seq"]]
+        """(source, sequence number within it) of the last row that strategies saw; (0, -1) before the first."""
+        cursor = "seen" if self._two_cursors else "last"
+        return self._mem[_AT[f"{cursor}_source"]], self._mem[_AT[f"{cursor}_seq"]]
 
     @property
     def ledger(self) -> NDArray[np.void]:

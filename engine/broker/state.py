@@ -4,7 +4,8 @@
 the kernel passes a single argument. A kernel opens the tables that it needs with ``orders_of(w)`` and the like;
 the face (``simulated.py``) owns the arrays, and replaces one by a larger one when the kernel asks for it.
 
-Every number is int64. Times ending in ``_v`` are venue times; a strategy's own time is ``F`` later.
+Every number is int64. Times ending in ``_v`` are venue times; a strategy's own time is ``feed`` later, which is 0 with
+two cursors. Books from ``n_instruments`` on are those that the strategies see with the second cursor.
 """
 
 # numba types its decorators and intrinsics too narrowly
@@ -46,13 +47,15 @@ WORLD = _ints(
     # tables
     "p_rows n_rows p_books p_sides p_sizes p_far p_takes p_accounts p_ledger p_orders p_arrivals p_reports p_inbox "
     "p_records p_group p_touched p_sessions p_actions p_sources p_market "
-    "p_entry_table p_response_table p_rings p_purses "
+    "p_entry_table p_response_table p_feed_table p_rings p_purses "
     # sizes of tables
     "n_books n_accounts n_instruments cap_far cap_takes cap_orders cap_arrivals cap_reports cap_inbox cap_records "
     "cap_group n_wanting n_currencies n_sessions n_actions n_sources cap_market "
     # cursors and fill levels
     "row n_takes free_order n_live arrivals_head arrivals_tail reports_head reports_tail n_inbox n_records n_group "
     "n_touched session action n_market "
+    # the second cursor: what the strategies have received
+    "seen_from seen_row seen_ts next_receipt received n_seen_touched seen_session seen_in_session "
     # time
     "now_v last_ts first_ts next_due next_expiry next_timer in_session session_open "
     "session_close finishing "
@@ -64,7 +67,8 @@ WORLD = _ints(
     "ev_kind ev_account ev_now ev_ts ev_instrument ev_side ev_price ev_size ev_flags ev_price2 "
     "ev_size2 ev_order ev_reason ev_extra ev_leaves "
     # models
-    "seed feed entry entry_floor response response_floor two_cursors queue_model queue_exponent "
+    "seed feed lag feed_floor feed_recorded entry entry_floor response response_floor two_cursors "
+    "queue_model queue_exponent "
     "maker_per_unit taker_per_unit maker_ppm taker_ppm outside_fills stop_by_quote borrow_ppm borrow_days track_orders "
     # limits
     "expiry_ns repeats stale_ns max_size max_notional collar_ppm rate burst max_open max_open_account max_position "
@@ -78,7 +82,7 @@ BOOK = _ints(
     "awaiting was_tradable band_low band_high volume clock_volume last_trade last_trade_seen mid2 mid2_seen "
     "bar_close bar_seen n_own n_special n_takes touched "
     "changed prev_bid prev_ask prev_bid_size prev_ask_size trade_high trade_low "
-    "depth_side depth_price depth_size instrument currency seen_ts"
+    "depth_side depth_price depth_size instrument currency seen_ts rescaled"
 )
 SIDE = _ints("best size n_dense n_far own_head")
 LEVEL = _ints("price size")
@@ -205,7 +209,7 @@ def actions_of(w):
 
 @kernel
 def sources_of(w):
-    return carray(_pointer(w.p_sources), (w.n_sources,), np.int64)
+    return carray(_pointer(w.p_sources), (2 * w.n_sources,), np.int64)
 
 
 @kernel

@@ -167,7 +167,7 @@ class ReferenceBroker:
         yield from due.happen()
 
     def _take_in(self, row: Row) -> Iterator[Event]:
-        if self._first_ts is None:
+        if self._first_ts is None and row.kind != Kind.CLOCK:
             self._first_ts = row.ts_event
             for account, wake in enumerate(self.wakes):
                 self._set_timer(account, self._next_multiple(wake.every_ns, row.ts_event + self._fixed_feed))
@@ -232,6 +232,8 @@ class ReferenceBroker:
         self._at(now - self._shift, REPORT, (), lambda: self._hear(report, now))
 
     def _hear(self, report: Report, now: int) -> Iterator[Event]:
+        if self._over:  # told after the end: all that is received has been received
+            now = max(now, self._last_recv)
         self._views[report.account].hear(report, self.instruments)
         known = 0 <= report.instrument < len(self.instruments)
         event = order_event(report, self.instruments[report.instrument].symbol if known else "")
