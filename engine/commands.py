@@ -106,7 +106,7 @@ def progress(feed: Feed, output: Output) -> RunProgress | nullcontext[None]:
 
 
 def _find(name: str) -> Path:
-    if Path(name).exists() or name.endswith(".toml") or "/" in name:
+    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
         return Path(name)
     shipped = shipped_configs()
     if name not in shipped:

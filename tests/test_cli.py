@@ -238,6 +238,7 @@ def test_a_kernel_cache_that_cannot_be_written_is_one_sentence(
 
 
 def test_the_demo_goes_where_it_is_told(home: Path, capsys: Any) -> None:
+    (home / "vwap_demo").mkdir()  # no config, though of the name of one
     for _ in range(2):
         code, said = answer(capsys, "demo", "--out", "shown", "--overwrite")
         assert code == 0

@@ -163,12 +163,14 @@ def _line(x: list[float], y: NDArray[Any], name: str, color: str, axis: str) -> 
 def _layout(own: dict[str, Any], lowest: str) -> dict[str, Any]:
     common = {
         "xaxis": {"type": "date", "anchor": lowest, "title": {"text": "UTC"}},
-        "margin": {"l": 70, "r": 20, "t": 50, "b": 50},
-        "legend": {"orientation": "h", "y": 1.08, "x": 1, "xanchor": "right"},
+        "margin": {"l": 70, "r": 20, "t": 80, "b": 50},
+        # the title above, the legend right above the lines, both on the left: the toolbar is on the right
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
         "hovermode": "x",
         "template": "none",
         "font": {"family": "system-ui, sans-serif", "size": 13},
     }
+    own["title"] |= {"x": 0, "xref": "paper", "xanchor": "left"}
     return {**common, **own}
 
 
