@@ -14,7 +14,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.testing
 	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
-# What `test` leaves out, and every law ten times as often.
+# What `test` leaves out, and every law tried five times as often.
 test-slow: $(VENV)/.testing
 	$(BIN)/python -m pytest -q -n auto -m "slow or hypothesis" --hypothesis-profile=thorough
 
