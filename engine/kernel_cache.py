@@ -2,8 +2,8 @@
 
 numba looks only at the file of a function, not at what it calls in other files or at constants that it froze. So the
 folder's name is a hash of every file with a kernel and of all that these import, of the versions of Python, numba and
-llvmlite, and of numba's settings (``NUMBA_BOUNDSCHECK``, …); numba itself adds the processor. ``ensure`` must run before
-the first kernel is made: ``engine.compiled`` and ``engine.broker.kernel``, which hold our decorators, see to it.
+llvmlite, and of numba's settings (``NUMBA_BOUNDSCHECK``, …); numba itself adds the processor. ``ensure`` must run
+before the first kernel is made: ``engine.compiled`` and ``engine.broker.kernel``, which hold our decorators, do so.
 """
 
 from __future__ import annotations
