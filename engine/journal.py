@@ -23,7 +23,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from concurrent.futures import Future, ThreadPoolExecutor
 from enum import IntEnum
+from io import FileIO
 from pathlib import Path
 from types import TracebackType
 
@@ -33,6 +35,7 @@ from numpy.typing import NDArray
 from engine.errors import RunError
 
 JOURNAL_VERSION = 1
+MANY = 4096  # records that are worth handing to a thread
 
 RECORD = np.dtype(
     [
@@ -84,6 +87,9 @@ class Adjustment(IntEnum):
 class Journal:
     """Appends records to a file (or only hashes them) and keeps the fingerprint up to date.
 
+    A few records are in the file when ``append`` returns. Many are copied, and a thread of the journal's hashes and
+    writes them while the run goes on, one batch at a time; whatever the journal is asked next waits for it.
+
     Parameters
     ----------
     path : Path or None
@@ -92,7 +98,10 @@ class Journal:
 
     def __init__(self, path: Path | None = None) -> None:
         self._digest = hashlib.blake2b(f"tickwright journal {JOURNAL_VERSION}".encode(), digest_size=32)
-        self.path = path
+        self._written = 0  # bytes
+        self._writer: ThreadPoolExecutor | None = None
+        self._batch: Future[None] | None = None  # what the writer does, or how it failed
+        self._path = path
         self.count = 0
         try:
             self._file = path.open("wb", buffering=0) if path is not None else None
@@ -102,37 +111,77 @@ class Journal:
             ) from None
 
     def append(self, records: NDArray[np.void]) -> None:
-        """Write RECORD[n]; on an error nothing more is accepted and what was written stays."""
-        data = memoryview(records).cast("B")
-        self._digest.update(data)
-        self.count += len(records)
-        if self._file is not None:
-            try:
-                while len(data):
-                    data = data[self._file.write(data) :]
-            except OSError as error:
-                raise RunError(
-                    f"{self.path}: the journal could not be written ({error.strerror}) after {self.count} records; "
-                    "free space or choose another --out folder, then run again"
-                ) from None
+        """Take RECORD[n], whose memory may be used again at once.
 
-    def close(self) -> None:
-        """Flush to disk; the fingerprint stays readable."""
+        Raises
+        ------
+        RunError
+            If these records or earlier ones could not be written. Nothing more is accepted then; what was written
+            stays.
+        """
+        self._settle()
+        self.count += len(records)
+        if len(records) < MANY:
+            self._write(memoryview(records).cast("B"))
+        else:
+            self._writer = self._writer or ThreadPoolExecutor(1, "journal")
+            self._batch = self._writer.submit(self._write, memoryview(records.tobytes()), to_disk=True)
+
+    def _settle(self) -> None:
+        """Wait for the batch under way; one that failed says so every time."""
+        if self._batch is not None:
+            self._batch.result()
+            self._batch = None
+
+    def _write(self, data: memoryview, *, to_disk: bool = False) -> None:
+        self._digest.update(data)
         if self._file is None:
             return
-        file, self._file = self._file, None
         try:
-            os.fsync(file.fileno())
+            while len(data):
+                written = self._file.write(data)
+                self._written += written
+                data = data[written:]
+            if to_disk:  # so that the end has little to wait for
+                _flush(self._file)
         except OSError as error:
-            if error.errno != errno.EINVAL:  # a pipe or device has no disk to flush to
-                cure = "check the disk, then run again"
-                raise RunError(f"{self.path}: the journal could not be flushed ({error.strerror}); {cure}") from None
+            raise RunError(
+                f"{self._path}: the journal could not be written ({error.strerror}) after "
+                f"{self._written // RECORD.itemsize} records; free space or choose another --out folder, then run again"
+            ) from None
+
+    def close(self) -> None:
+        """Flush to disk; the fingerprint stays readable.
+
+        Raises
+        ------
+        RunError
+            If what was appended could not be written, or not be flushed.
+        """
+        try:
+            self._settle()
+            if self._file is not None:
+                _flush(self._file)
+        except OSError as error:
+            cure = "check the disk, then run again"
+            raise RunError(f"{self._path}: the journal could not be flushed ({error.strerror}); {cure}") from None
         finally:
-            file.close()
+            if self._writer is not None:
+                self._writer.shutdown()
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file, with all records so far in it."""
+        self._settle()
+        return self._path
 
     @property
     def fingerprint(self) -> str:
         """BLAKE2b-256 of all records so far, as 64 hex digits."""
+        self._settle()
         return self._digest.hexdigest()
 
     def __enter__(self) -> Journal:
@@ -142,6 +191,14 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _flush(file: FileIO) -> None:
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a pipe or device has no disk to flush to
+            raise
 
 
 def read_journal(path: Path) -> NDArray[np.void]:

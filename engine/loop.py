@@ -53,22 +53,21 @@ def wakeups(
     """
     strategies = [strategies] if isinstance(strategies, Strategy) else list(strategies)
     desks = [Desk(broker, account, feed.tape.sessions) for account in range(len(strategies))]
-    handlers = [_handlers(strategy) for strategy in strategies]
     for strategy, desk in zip(strategies, desks, strict=True):
         strategy.on_start(desk)
         yield events.Started(0), desk
+    woken = [(desk, _handlers(strategy)) for strategy, desk in zip(strategies, desks, strict=True)]
     wake = broker.next
-    while (rows := feed.read(until=broker.next_timer)) is not None:
-        broker.load(rows)
+    rows = feed.read(until=broker.next_timer)
+    while True:
+        broker.finish() if rows is None else broker.load(rows)
         while (event := wake()) is not None:
-            desk = desks[broker.account]
-            handlers[broker.account][type(event)](event, desk)
+            desk, handlers = woken[broker.account]
+            handlers[type(event)](event, desk)
             yield event, desk
-    broker.finish()
-    while (event := wake()) is not None:
-        desk = desks[broker.account]
-        handlers[broker.account][type(event)](event, desk)
-        yield event, desk
+        if rows is None:
+            break
+        rows = feed.read(until=broker.next_timer)
     for strategy, desk in zip(strategies, desks, strict=True):
         desk.stop()
         strategy.on_stop(desk)
