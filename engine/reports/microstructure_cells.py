@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.tape import Tape
+from engine.tape import Kind, Tape
 
 SECOND = 1_000_000_000
 BLOCKS = 30
@@ -51,7 +51,9 @@ def cells_of(tape: Tape) -> Cells:
     first, last = int(times[0]), int(times[-1])
     whole = tape.sessions
     if not tape.manifest.sessions:
-        whole = [(whole[0][0] - 1, whole[0][1])]  # a bar speaks for the moment before it
+        whole = [(whole[0][0] - 1, whole[0][1])]
+    if tape.rows[0]["kind"] == Kind.BAR:  # it speaks for the time before it
+        first = min(first, whole[0][0] + 1)
     clipped = [(max(a, first - 1), min(b, last + 1)) for a, b in whole]
     pairs = [(one, cut) for one, cut in zip(whole, clipped, strict=True) if cut[1] > cut[0]]
     total = sum(b - a for _, (a, b) in pairs)

@@ -62,6 +62,7 @@ def clustering(s: Sums) -> Section:
     placed = s.by_distance[:, w.PLACED]
     orders = jackknife(lambda n: n[:, 0] / n[:, 0].sum(), placed)
     size = jackknife(lambda n: n[:, 1] / n[:, 1].sum(), placed)
+    there = placed[..., 0].sum(axis=0) > 0
     inside = jackknife(lambda n: n[DISTANCES < 0, 0].sum() / n[:, 0].sum(), placed)
     digits = jackknife(lambda n: n / n.sum(), s.by_digit)
     numbers = [
@@ -76,7 +77,7 @@ def clustering(s: Sums) -> Section:
             "Placements by distance from the best price of their side",
             f"ticks (negative: inside the spread; the outermost: {FARTHEST} and more)",
             "share",
-            [curve("of orders", DISTANCES, orders), curve("of size", DISTANCES, size)],
+            [curve("of orders", DISTANCES, orders, keep=there), curve("of size", DISTANCES, size, keep=there)],
         ),
         Chart(
             "Placements by the last digit of their price",
@@ -108,16 +109,21 @@ def cancellations(s: Sums) -> Section:
             "Removals by distance from the best price of their side",
             f"ticks (the outermost: {FARTHEST} and more)",
             "share of removals",
-            [curve("removals", DISTANCES, at)],
+            [curve("removals", DISTANCES, at, keep=at[0] > 0)],
             bars=True,
-        ),
-        Chart(
-            "Removals per placement at the same distance",
-            f"ticks (the outermost: {FARTHEST} and more)",
-            "removals / placements",
-            [curve("ratio", DISTANCES, per, keep=enough)],
-        ),
+        )
     ]
+    if enough.sum() > 1:
+        charts.append(
+            Chart(
+                "Removals per placement at the same distance",
+                f"ticks (the outermost: {FARTHEST} and more)",
+                "removals / placements",
+                [curve("ratio", DISTANCES, per, keep=enough)],
+            )
+        )
+    if np.count_nonzero(at[0]) == 1:  # all at the best price: no picture
+        charts.pop(0)
     missing = sight(s)
     if s.ages is None or not s.ages.ends.any():
         missing += "; how long orders live is only seen where rows are order by order (L3)"

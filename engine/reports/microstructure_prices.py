@@ -92,7 +92,8 @@ def depth(s: Sums) -> Section:
             1, Chart("How far away a level is", "level (1: best)", "mean distance from the best, ticks", both(away))
         )
     levels_seen = int(seen.sum(axis=1).max())
-    missing = f"the tape shows {levels_seen} level{'s' * (levels_seen > 1)} a side" if levels_seen < w.DEEPEST else ""
+    few = levels_seen < w.DEEPEST
+    missing = f"the tape shows {levels_seen} level{'s' * (levels_seen > 1)} a side" if few else ""
     return Section(title, numbers, charts, missing)
 
 

@@ -61,6 +61,6 @@ def sight(s: Sums) -> str:
     levels = s.instrument.levels
     if s.instrument.book == "L1":
         return QUOTES
-    limited = f"only {levels} level{'s' * (levels > 1)} a side are seen" if levels else ""
+    limited = f"only {levels} level{'s' * (levels > 1)} a side {'is' if levels == 1 else 'are'} seen" if levels else ""
     netted = "depth shows net changes of levels, not orders" if s.instrument.book == "L2" else ""
     return "; ".join(text for text in (limited, netted) if text)

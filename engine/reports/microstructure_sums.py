@@ -25,7 +25,7 @@ class Sums:
 
     def __init__(self, instrument: Instrument, cells: Cells, chunk: int) -> None:
         self.instrument, self.cells = instrument, cells
-        self.walk = w.new_walk(cells, chunk)
+        self.walk = w.new_walk(cells, chunk, instrument.levels)
         self.rows = self.transactions = self.signed_here = self.unsigned = self.last = 0
         self.kinds = np.zeros(256, np.int64)
         self.sides = np.zeros((BLOCKS, 2))  # trades bought, sold

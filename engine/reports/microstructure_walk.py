@@ -37,10 +37,8 @@ WIDEST = 200  # ticks; wider spreads are counted as this
 DEEPEST = 10  # levels a side
 PLACED, CANCELLED = 0, 1  # of flow, and of what moved the mid
 BY_TRADE, BY_BOTH = 2, 3
-BIDS, ASKS, MID, OPENED, CELL, NOW, PRICE, CHANGE, PENDING = range(
-    9
-)  # of ``at``; PENDING: key, size, time of each side
-STATE = PENDING + 6
+BIDS, ASKS, MID, OPENED, CELL, NOW, PRICE, CHANGE, LEVELS, PENDING = range(10)  # of ``at``
+STATE = PENDING + 6  # pending of the bids, of the asks: key, size, time
 # columns of what is written out; prices of the tape, mids doubled
 T_CELL, T_SIDE, T_SIZE, T_PRICE, T_MID = range(5)
 F_CELL, F_SIDE, F_KIND, F_DISTANCE, F_SIZE, F_PRICE, F_MID = range(7)
@@ -66,11 +64,12 @@ class Walk(NamedTuple):
     moves: NDArray[np.int64]  # [3, room]
 
 
-def new_walk(cells: Cells, chunk: int) -> Walk:
-    """Before the first row, with room for chunks of ``chunk`` rows."""
+def new_walk(cells: Cells, chunk: int, levels: int) -> Walk:
+    """Before the first row, with room for chunks of ``chunk`` rows; the tape shows ``levels`` a side (0: all)."""
     at = np.zeros(STATE, np.int64)
     at[MID], at[OPENED], at[PRICE] = UNKNOWN, 1, UNKNOWN
     at[NOW] = cells.start[0]
+    at[LEVELS] = min(levels or DEEPEST, DEEPEST)  # a book remembers levels that have left a limited view
     n = len(cells.start)
     sides = [np.zeros(2 * chunk, np.int64) for _ in range(4)]
     return Walk(
@@ -139,12 +138,12 @@ def pass_time(walk, cells, now, tick):
                 shape[0] += weight
                 shape[1] += weight * ticks
                 shape[2] += weight * (walk.bid_sizes[bids - 1] + walk.ask_sizes[asks - 1]) / 2
-            for k in range(min(bids, DEEPEST)):
+            for k in range(min(bids, at[LEVELS])):
                 level = walk.depth[block, 0, k]
                 level[0] += weight
                 level[1] += weight * walk.bid_sizes[bids - 1 - k]
                 level[2] += weight * (walk.bid_keys[bids - 1] - walk.bid_keys[bids - 1 - k]) / tick
-            for k in range(min(asks, DEEPEST)):
+            for k in range(min(asks, at[LEVELS])):
                 level = walk.depth[block, 1, k]
                 level[0] += weight
                 level[1] += weight * walk.ask_sizes[asks - 1 - k]
@@ -236,13 +235,13 @@ def walk_kernel(walk, rows, cells, tick, explained):
         j = i + 1
         while j < rows.size and rows[j].ts_event == now:
             j += 1
-        # a bar speaks for the moment before its end
-        pass_time(walk, cells, now - 1 if rows[i].kind == BAR else now, tick)
+        when = now - 1 if rows[i].kind == BAR else now  # a bar speaks for the time before its end
+        pass_time(walk, cells, when, tick)
         for k in range(i, j):
             if rows[k].kind == STATUS and rows[k].level != BAND:
                 at[OPENED] = rows[k].level == OPEN
         c = at[CELL]
-        cell = c if at[OPENED] and c < cells.start.size and cells.start[c] <= at[NOW] else -1
+        cell = c if at[OPENED] and c < cells.start.size and cells.start[c] <= when else -1
         traded = False
         first = n_trades
         for k in range(i, j):

@@ -98,7 +98,7 @@ def write_stats_page(file: Path, found: Sequence[Microstructure], manifest: Mani
 def _facts(one: Microstructure) -> str:
     book = {"NONE": "no book"}.get(one.book, one.book) + (f", {one.levels} levels" if one.levels > 1 else "")
     hours = f"{one.seconds / 3600:.3g} h in {one.sessions} session{'s' * (one.sessions > 1)}"
-    signed = f", {one.signed_here:,} trades signed by Lee and Ready" if one.signed_here else ""
+    signed = f", {one.signed_here:,} rows of trades signed by Lee and Ready" if one.signed_here else ""
     left = f", {one.unsigned:,} without a side" if one.unsigned else ""
     return f"{book}, tick {one.tick:g}, {one.rows:,} rows, {hours}, {one.transactions:,} transactions{signed}{left}"
 
