@@ -19,6 +19,7 @@ from engine.reports.microstructure_sight import (
     no_signs,
     shown,
     sight,
+    slope,
 )
 from engine.reports.microstructure_sums import DISTANCES, FARTHEST, Sums
 
@@ -190,8 +191,10 @@ def _decay(series: LagSums, acf: Estimate) -> Number:
         return Number("decay exponent", float("nan"))
     name = f"decay exponent, lags 1 to {series.lags[used][-1]}"
     x = np.log(series.lags[used])
-    slope = jackknife(lambda n: -np.polyfit(x, np.log(np.maximum(autocorrelation(n)[used], 1e-6)), 1)[0], series.sums)
-    return number(name, slope)
+    fitted = jackknife(
+        lambda n: -slope(x, np.log(np.maximum(autocorrelation(n)[used], 1e-6)), np.ones(len(x))), series.sums
+    )
+    return number(name, fitted)
 
 
 def _median_age(counts: NDArray[np.float64]) -> float:

@@ -23,6 +23,7 @@ from engine.reports.microstructure_sight import (
     lagged,
     no_book,
     no_signs,
+    slope,
 )
 from engine.reports.microstructure_sums import WINDOW, Sums
 
@@ -37,10 +38,11 @@ def spread(s: Sums) -> Section:
         return Section(title, missing=no_book(s))
     share = jackknife(lambda n: n[: w.WIDEST + 1] / n[: w.WIDEST + 1].sum(), time)
     mean = jackknife(lambda n: n[-1] / n[: w.WIDEST + 1].sum(), time)
-    mid = np.nanmean(s.walk.mid) / s.instrument.tick if np.isfinite(s.walk.mid).any() else np.nan
+    mids = np.abs(s.walk.mid[np.isfinite(s.walk.mid)])
+    mid = mids.mean() / s.instrument.tick if mids.any() else np.nan
     numbers = [
         number("mean, by time", mean, "ticks"),
-        Number("the same, of the mid", mean[0][0] / mid * 1e4, mean[1][0] / mid * 1e4, "bp"),
+        number("the same, of the mid", (mean[0] / mid * 1e4, mean[1] / mid * 1e4), "bp"),
         number("share of time at 1 tick", share, at=1),
         number("locked", share),
         number("crossed (left out)", jackknife(lambda n: n[w.WIDEST + 1] / n[: w.WIDEST + 2].sum(), time)),
@@ -158,7 +160,8 @@ def impact(s: Sums) -> Section:
     if windows.shape[1] >= 10 * LEAST_IN_BIN:
         unit = total[:, 1].sum() / total[:, 0].sum()
         by_flow = _tenths(windows)
-        x = by_flow.sum(axis=0)[:, 1] / by_flow.sum(axis=0)[:, 0] / unit
+        n, flow, _ = by_flow.sum(axis=0).T  # where many windows have the same flow, a tenth may be empty
+        x = flow / np.maximum(n, 1) / unit
         charts.append(
             Chart(
                 f"Impact of the net flow of {WINDOW} trades, by tenths of flow",
@@ -207,8 +210,7 @@ def signature(s: Sums) -> Section:
 def _exponent(by_size: NDArray[np.float64]) -> float:
     """Slope of log mean impact on log mean size, bins weighted by their trades."""
     n, size, move = by_size.T
-    weight = np.sqrt(n)  # polyfit squares it
-    return float(np.polyfit(np.log(size / n), np.log(np.maximum(move / n, 1e-6)), 1, w=weight)[0])
+    return slope(np.log(size / n), np.log(np.maximum(move / n, 1e-6)), n)
 
 
 def _tenths(windows: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -41,6 +41,13 @@ def at_lags(name: str, series: LagSums, of: Estimate, unit: str = "", counted: i
     return [number(f"{name}({series.lags[i]})", of, unit, i) for i in at if there[i]]
 
 
+def slope(x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """Of the weighted least-squares line; NaN where a point is not finite."""
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return float("nan")
+    return float(np.polyfit(x, y, 1, w=np.sqrt(weight))[0])  # polyfit squares its weights
+
+
 def no_signs(s: Sums) -> str:
     if s.trades.count:
         return ""

@@ -9,7 +9,8 @@ Rows of one time happen together: trades see the book that stood before their ti
 4. time is summed by spread and depth, in the cells of ``microstructure_cells``.
 
 Order-by-order rows say what a trade took. Quotes and depth do not: there a trade explains a shrinking of its level in
-the same time or within ``PENDING_NS`` after it, up to its size. REVEAL and SNAPSHOT rows are no flow.
+the same time or within ``PENDING_NS`` after it, up to its size. Of a quote that changes both sides, the bid is first.
+REVEAL and SNAPSHOT rows are no flow.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_incidence_without_censoring_is_the_share_that_ended() -> None:
 
 
 def test_incidence_sees_through_censoring_that_comes_before_the_end() -> None:
-    """Exponential lives, cancelled at rate 1/s and filled at 0.5/s, half of them lost at a random age: 2/3 are cancelled."""
+    """Exponential lives, cancelled at rate 1/s and filled at 0.5/s, half lost at a random age: 2/3 are cancelled."""
     rng = np.random.Generator(np.random.Philox(6))
     n = 200_000
     life, is_fill = rng.exponential(1 / 1.5, n), rng.random(n) < 1 / 3
