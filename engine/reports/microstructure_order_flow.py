@@ -98,7 +98,7 @@ def cancellations(s: Sums) -> Section:
     removed = s.by_distance[:, w.CANCELLED]
     at = jackknife(lambda n: n[:, 0] / n[:, 0].sum(), removed)
     per = jackknife(lambda n: n[w.CANCELLED, :, 0] / n[w.PLACED, :, 0], s.by_distance)
-    enough = s.by_distance[:, w.PLACED, :, 0].sum(axis=0) >= LEAST_IN_BIN
+    enough = (s.by_distance[:, w.PLACED, :, 0].sum(axis=0) >= LEAST_IN_BIN) & (DISTANCES >= 0)
     totals = jackknife(lambda n: n[w.CANCELLED] / n[w.PLACED], s.flow_total)
     numbers = [
         number("removals per placement", totals),
@@ -142,8 +142,9 @@ def cancellations(s: Sums) -> Section:
         number("filled within 10 min", lives, at=half + shares["10 min"]),
     ]
     x = ages.EDGES_S
+    longest = float((s.cells.end[-1] - s.cells.start[0]) / 1e9)
     parts = [
-        curve(name, x, (lives[0][a:b], lives[1][a:b]), keep=x <= 4e4)
+        curve(name, x, (lives[0][a:b], lives[1][a:b]), keep=x <= longest)
         for name, a, b in (("cancelled", 0, half), ("filled", half, 2 * half))
     ]
     charts.append(Chart("How orders end", "age, s", "share of orders that have ended so", parts, log_x=True))

@@ -120,7 +120,7 @@ def _figure(chart: Chart) -> dict[str, Any]:
         "xaxis": {"title": {"text": chart.x}, "type": "log" if chart.log_x else "linear", "zeroline": False},
         "yaxis": {"title": {"text": chart.y}, "type": "log" if chart.log_y else "linear", "rangemode": "tozero"},
         "height": HEIGHT,
-        "margin": {"l": 75, "r": 20, "t": 60, "b": 55},
+        "margin": {"l": 75, "r": 20, "t": 60, "b": 65},
         "legend": {"orientation": "h", "y": 1.02, "x": 1, "xanchor": "right", "yanchor": "bottom"},
         "showlegend": len(chart.curves) > 1,
         "hovermode": "x",
