@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from engine.broker.impact import Market, Propagator, prepare
+from engine.broker.impact_kernels import book_state
 from engine.errors import ConfigError, TapeError
 from engine.flow_response import FairMid, book_states, fair_mids, fit_response
 from engine.instruments import Instrument
@@ -147,6 +149,21 @@ def test_market_orders_move_the_mid_their_way_in_every_state_and_hfmi_takes_them
     _, table = prepare(model, ["S"])
     assert table["psi"][0, 0].tolist() == market.ravel().tolist()
     assert table["psi"][0, 2] == pytest.approx(0.5 * table["psi"][0, 0])
+
+
+@njit
+def _states(events, tick, out):
+    for k in range(events.size):
+        e = events[k]
+        out[k] = book_state(e.side, e.bid, e.ask, e.bid_size, e.ask_size, tick)
+
+
+def test_estimates_and_fills_name_the_states_of_the_book_alike(days):
+    events = flow_events(days[0], "S")
+    out = np.zeros(len(events), np.int64)
+    _states(events, 100, out)
+    assert np.array_equal(out, book_states(events, 100))
+    assert len(set(out.tolist())) == 15
 
 
 def test_the_response_counts_every_event_once(days):

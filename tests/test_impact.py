@@ -1,5 +1,6 @@
 """The laws of impact: of the formula, of the kernels, and between them."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -11,14 +12,17 @@ from engine.broker.impact import (
     GATHERAL,
     REGIONS,
     AlmgrenChriss,
+    Impact,
     Impulses,
     Market,
+    NoImpact,
     Parameters,
     Propagator,
     SquareRoot,
     cell_size,
     check_parameters,
     prepare,
+    spread_part,
 )
 from engine.broker.impact_kernels import (
     book_state,
@@ -476,6 +480,16 @@ def test_two_ways_to_forecast_agree_with_their_formulas():
     a = 1 - p.omega
     expected = p.alpha * 0.02**p.beta * 0.1**p.gamma * 3**a / (a * (1 + a)) + 0.118 * 2.0
     assert forecast_bp(MODELS["mi2"], MARKET, 9_000, 3.0, spread_bp=2.0) == pytest.approx(expected)
+
+
+def test_a_config_names_its_model_and_a_typo_is_refused():
+    said = {"type": "propagator", "region": "EMEA", "mode": "cost", "market": {"A": msgspec.to_builtins(MARKET)}}
+    model = msgspec.convert(said, Impact)
+    assert model == Propagator(region="EMEA", mode="cost", market={"A": MARKET})
+    assert spread_part(model) == 0.066
+    assert msgspec.convert({"type": "none"}, Impact) == NoImpact()
+    with pytest.raises(msgspec.ValidationError, match="regoin"):
+        msgspec.convert({"type": "propagator", "regoin": "NA"}, Impact)
 
 
 def test_a_cell_is_a_thirtieth_of_a_half_hour_of_average_volume():

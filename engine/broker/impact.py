@@ -104,11 +104,11 @@ class Impulses(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return np.concatenate([lit, self.dark_part * lit])
 
 
-class NoImpact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="none"):
+class NoImpact(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag="none", tag_field="type"):
     """Our orders do not move the market."""
 
 
-class _Moving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class _Moving(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="type"):
     """``footprint`` displaces what later orders meet; ``cost`` charges each fill the same and displaces nothing."""
 
     mode: Mode = "footprint"
