@@ -238,10 +238,13 @@ def walk_kernel(walk, rows, cells, tick, explained):
             j += 1
         when = now - 1 if rows[i].kind == BAR else now  # a bar speaks for the time before its end
         pass_time(walk, cells, when, tick)
+        c = at[CELL]
+        if when < now:
+            at[PRICE] = rows[i].size2
+            pass_time(walk, cells, now, tick)
         for k in range(i, j):
             if rows[k].kind == STATUS and rows[k].level != BAND:
                 at[OPENED] = rows[k].level == OPEN
-        c = at[CELL]
         cell = c if at[OPENED] and c < cells.start.size and cells.start[c] <= when else -1
         traded = False
         first = n_trades
