@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from engine.broker.impact import Impact, NoImpact
+
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000_000_000)]
 Ppm = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
@@ -73,6 +75,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     fees: Fees = Fees()
     fills: Fills = Fills()
     borrow: Borrow = Borrow()
+    impact: Impact = NoImpact()
 
 
 class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,7 +6,7 @@ construction, so that whatever hypothesis finds shrinks to a short list of moves
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,6 +14,16 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from engine.broker.impact import (
+    AlmgrenChriss,
+    Impact,
+    Impulses,
+    NoImpact,
+    Parameters,
+    Propagator,
+    SquareRoot,
+)
+from engine.broker.impact import Market as AverageDay
 from engine.broker.models import Borrow, BrokerConfig, Fees, Fills, Latency, Lognormal, Queue, RiskConfig
 from engine.instruments import Instrument
 from engine.orders import OrderFlag, OrderType, TimeInForce
@@ -361,17 +371,50 @@ def chunks_of(rows: NDArray[np.void], at: list[int]) -> list[NDArray[np.void]]:
 def latencies(draw: st.DrawFn, *, one_pass: bool = False) -> Latency:
     """Constant, drawn and recorded; ``one_pass`` keeps the feed's constant and the answer no faster than it."""
     feed = draw(st.sampled_from((0, 0, 1, 3, 7)))
-    entry = draw(st.sampled_from((0, 1, 2, 5, 30, Lognormal(6, 0.8), Lognormal(5, 1.0, 2))))
     if one_pass:
+        # an order that arrives as it is sent finds its place among what else is due then differently in two cursors
+        entry = draw(st.sampled_from((int(feed > 0), 1, 2, 5, 30, Lognormal(6, 0.8, 1), Lognormal(5, 1.0, 2))))
         response = draw(st.sampled_from((0, 1, 4, 20, Lognormal(5, 0.5, feed))))
         return Latency(feed=feed, entry=entry, response=feed + response if isinstance(response, int) else response)
+    entry = draw(st.sampled_from((0, 1, 2, 5, 30, Lognormal(6, 0.8), Lognormal(5, 1.0, 2))))
     response = draw(st.sampled_from((0, 1, 4, 20, Lognormal(5, 0.5), Lognormal(5, 0.5, 7))))
     return Latency(feed=draw(st.sampled_from((feed, Lognormal(4, 1.0), "recorded"))), entry=entry, response=response)
 
 
 @st.composite
-def broker_configs(draw: st.DrawFn, *, one_pass: bool = False) -> BrokerConfig:
-    """Any combination of models."""
+def impacts(draw: st.DrawFn, symbols: Sequence[str]) -> Impact:
+    """None half of the time, else any model, in markets so thin that a few of our orders move them by ticks."""
+    if not symbols or draw(st.booleans()):
+        return NoImpact()
+    days = st.builds(
+        AverageDay, daily_volume=st.sampled_from((50, 400, 5_000)), daily_volatility=st.sampled_from((0.1, 0.5, 2.0))
+    )
+    terms: dict[str, Any] = {
+        "mode": draw(st.sampled_from(("footprint", "footprint", "cost"))),
+        "market": {symbol: draw(days) for symbol in symbols},
+        "units_a_day": draw(st.sampled_from((1, 13))),
+        "cells_a_unit": draw(st.sampled_from((1, 30))),
+    }
+    model = draw(st.sampled_from(("mi1", "mi2", "hfmi", "square root", "almgren-chriss")))
+    if model == "square root":
+        return SquareRoot(prefactor=draw(st.sampled_from((0.1, 0.5))), **terms)
+    if model == "almgren-chriss":
+        return AlmgrenChriss(**terms)
+    if model == "hfmi":
+        size = draw(st.sampled_from((3, 20)))
+        return Propagator(model="hfmi", impulses=Impulses(size=size, aggressive=URGENT, passive=PATIENT), **terms)
+    few = Parameters(alpha=1_000.0, beta=0.8, gamma=draw(st.sampled_from((0.5, 1.0))), omega=0.6, delta=0.1)
+    return Propagator(model=model, parameters=few, gamma_factor=draw(st.booleans()), **terms)
+
+
+# bp by book state: more where the spread is wide, and where few are on the other side
+URGENT = tuple(tuple(20.0 * spread + 10.0 * fifth for fifth in range(5)) for spread in (1, 2, 3))
+PATIENT = tuple(tuple(-5.0 * spread + 3.0 * fifth for fifth in range(5)) for spread in (1, 2, 3))
+
+
+@st.composite
+def broker_configs(draw: st.DrawFn, *, one_pass: bool = False, symbols: Sequence[str] = ()) -> BrokerConfig:
+    """Any combination of models; impact only on ``symbols``."""
     return BrokerConfig(
         latency=draw(latencies(one_pass=one_pass)),
         queue=Queue(
@@ -380,6 +423,7 @@ def broker_configs(draw: st.DrawFn, *, one_pass: bool = False) -> BrokerConfig:
         fees=draw(st.sampled_from((Fees(), Fees(maker_per_unit=-1, taker_per_unit=3, maker_ppm=-7, taker_ppm=333)))),
         fills=Fills(outside=draw(st.booleans()), stop_trigger=draw(st.sampled_from(("trade", "quote")))),
         borrow=Borrow(rate_ppm=draw(st.sampled_from((0, 3_000, 900_000))), day_count=draw(st.sampled_from((360, 365)))),
+        impact=draw(impacts(symbols)),
     )
 
 
@@ -435,6 +479,7 @@ def wakes(draw: st.DrawFn) -> Wake:
 
 TYPES = (OrderType.LIMIT,) * 6 + (OrderType.MARKET,) * 2 + (OrderType.STOP, OrderType.STOP_LIMIT) + tuple(OrderType)
 TIFS = (TimeInForce.DAY,) * 6 + (TimeInForce.GTC,) * 3 + tuple(TimeInForce)
+EAGER_TYPES = (OrderType.LIMIT,) * 6 + (OrderType.MARKET, OrderType.PEG_PRIMARY, OrderType.PEG_MID, OrderType.STOP)
 DO = ("new",) * 8 + ("replace",) * 2 + ("cancel", "cancel", "cancel_all", "wake_at", "nothing", "odd")
 
 
@@ -453,6 +498,24 @@ class Step(NamedTuple):
     display: int
     later_ns: int
     which: int
+
+
+@st.composite
+def eager_programs(draw: st.DrawFn, most: int = 16) -> list[Step]:
+    """Orders that take or rest at the touch, a few pegs, stops and replaces: most of them trade."""
+    many = st.lists(st.tuples(*[small] * 6), min_size=6, max_size=most)
+    return [_eager_step(*numbers) for numbers in draw(many)]
+
+
+def _eager_step(a: int, b: int, c: int, d: int, e: int, f: int) -> Step:
+    side, type_ = (1 if b % 2 else -1), EAGER_TYPES[a % len(EAGER_TYPES)]
+    tif = (TimeInForce.GTC, TimeInForce.DAY, TimeInForce.IOC)[c % 3 if type_ == OrderType.LIMIT else 0]
+    ticks = side * (e % 5 - 1) if e % 2 else e % 3 - 1
+    display = 2 if d // 7 % 4 == 3 and type_ == OrderType.LIMIT and tif != TimeInForce.IOC else 0
+    return Step(
+        "replace" if d % 7 == 6 else "new", b // 2 % 2, side, int(type_), int(tif), 0,
+        ticks, 2 * SIZES[f % 5], f // 5 % 3 - 1, display, 0, d // 28,
+    )  # fmt: skip
 
 
 @st.composite
@@ -480,7 +543,7 @@ def act(broker: Any, account: int, step: Step, named: list[Instrument], sent: in
         broker.cancel(account, number)
     elif step.do == "replace":
         for known, of, _, old, _ in broker.open_orders(account):
-            if known == number:  # its own instrument's prices
+            if known == number and of < len(named):  # its own instrument's prices
                 price = old if step.display else (MIDDLE + step.ticks) * named[of].tick
         broker.replace(account, number, price, step.size)
     elif step.do == "cancel_all":

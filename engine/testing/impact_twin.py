@@ -59,6 +59,15 @@ class ImpactTwin:
         net = float(abs(self.net))
         self.lasting = _sign(self.net) * self.lasting_scale * (math.sqrt(net) if self.table["by_root"] else net)
 
+    def split(self, new: int, old: int) -> None:
+        """``new`` units for ``old`` ones: sizes are counted in new units from here; the displacement stays."""
+        self.cell = max(1, self.cell * new // old)
+        self.volume = min(self.volume * new // old, self.cell - 1)
+        self.own, self.net = (int(_sign(n)) * (abs(n) * new // old) for n in (self.own, self.net))
+        if self.table["by_state"]:
+            self.scale *= old / new
+        self.lasting_scale *= math.sqrt(old / new) if self.table["by_root"] else old / new
+
     def displacement(self) -> float:
         """bp."""
         u = self.volume / self.cell

@@ -8,6 +8,7 @@ the compiled broker to it, record for record. Everything that is not a row waits
     reference_venue.py    matching, auctions, sessions, money (3 to 7, 10)
     reference_gates.py    gates (8)
     reference_book.py     displayed sizes (3)
+    reference_footprint.py  what our own trades did to the market (12)
     reference_view.py     what a strategy sees and is woken for (11)
 """
 
@@ -36,7 +37,7 @@ from engine.testing import philox
 from engine.testing.reference_book import Row
 from engine.testing.reference_orders import Order, Report, Request
 from engine.testing.reference_venue import Venue
-from engine.testing.reference_view import AccountView, SeenMarket, order_event
+from engine.testing.reference_view import AccountView, Displaced, SeenMarket, order_event
 
 NEVER = 2**62
 START, ROWS, SEE, ARRIVE, END, REPORT, TIMER = range(1, 8)  # phases at equal time
@@ -127,6 +128,14 @@ class ReferenceBroker:
             self._when(end, END, (1, number), lambda number=number: self.venue.session_ends(number))
         for number, action in enumerate(actions):
             self._when(action.ts_event, START, (0, number), lambda action=action: self.venue.corporate_action(action))
+            if action.kind == "split":
+                seen = START if one_pass else SEE
+                self._when(
+                    action.ts_event + self._fixed_feed - self._shift,
+                    seen,
+                    (0,),
+                    lambda action=action: self._see_split(action),
+                )
         self._run = self._walk()
 
     # ---- rows in, wakes out
@@ -181,12 +190,12 @@ class ReferenceBroker:
         self._sequence[source] += 1
         self._last_recv = self._received(row, cause)
         self._cause = cause
-        self.venue.apply(row)
+        displaced = self.venue.apply(row)
         if self._one_pass:
-            yield from self._see(row, cause, self._last_recv)
+            yield from self._see(row, cause, self._last_recv, displaced)
         else:
             due = self._last_recv
-            self._at(due, SEE, (1,), lambda: self._see(row, cause, due))
+            self._at(due, SEE, (1,), lambda: self._see(row, cause, due, displaced))
 
     def _received(self, row: Row, cause: tuple[int, int] | None) -> int:
         if self._feed is None:
@@ -199,12 +208,15 @@ class ReferenceBroker:
             latency = self._feed[philox.draw(self.seed, philox.FEED, cause[1], cause[0], 0) >> 52]
         return max(self._last_recv, row.ts_event, row.ts_event + latency)
 
-    def _see(self, row: Row, cause: tuple[int, int], now: int) -> Iterator[Event]:
+    def _see(self, row: Row, cause: tuple[int, int], now: int, displaced: Displaced) -> Iterator[Event]:
         """The strategies receive a row; after the LAST of a group they are woken."""
-        self._seen.apply(row, cause)
+        self._seen.apply(row, cause, displaced)
         if row.flags & Flag.LAST:
             for account, event in self._seen.wakes(self.wakes, self._views):
                 yield self._wake(account, event, now)
+
+    def _see_split(self, action: CorporateAction) -> None:
+        self._seen.split(self.symbols.index(action.symbol), action.numerator, action.denominator)
 
     def _wake(self, account: int, event: Event, now: int) -> Event:
         self.account = account

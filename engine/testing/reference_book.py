@@ -25,6 +25,20 @@ class Row(NamedTuple):
     level: int
     flags: int
 
+    def displaced(self, by: int) -> Row:
+        """The row with its prices further up; a price of 0 in a STATUS says that there is none, and stays."""
+        if self.kind == Kind.STATUS:
+            return self._replace(
+                price=self.price + by if self.price else 0, price2=self.price2 + by if self.price2 else 0
+            )
+        if self.kind == Kind.BAR:
+            return self._replace(
+                order_id=self.order_id + by, price=self.price + by, price2=self.price2 + by, size2=self.size2 + by
+            )
+        if self.kind in (Kind.CLOSE, Kind.CLEAR):
+            return self
+        return self._replace(price=self.price + by, price2=self.price2 + by)
+
 
 class Change(NamedTuple):
     """A level went from one displayed size to another."""
@@ -65,6 +79,10 @@ class Book:
     def mid_sum(self) -> int | None:
         """Bid + ask, or None while that is not a valid mid."""
         return self.best(BID)[0] + self.best(ASK)[0] if self.two_sided and not self.crossed else None
+
+    def move(self, by: int) -> None:
+        """Every level stands ``by`` higher."""
+        self.sizes = {side: {price + by: size for price, size in sizes.items()} for side, sizes in self.sizes.items()}
 
     def apply(self, row: Row) -> list[Change]:
         """Take one row in; what changed, in order."""

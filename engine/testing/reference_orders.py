@@ -44,6 +44,7 @@ class Order:
     place: int = 0  # running number of its place in the queue
     rows_before: int = 0  # rows that the venue had seen when it got that place
     fills: int = 0
+    held: int | None = None  # the other side's best, as recorded, that a shift alone brought to its price
 
     @property
     def is_auction(self) -> bool:

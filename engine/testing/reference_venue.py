@@ -21,12 +21,16 @@ from engine.orders import Op, OrderType, Reason, TimeInForce
 from engine.tape import Auction, CorporateAction, Flag, Kind, State
 from engine.testing import philox
 from engine.testing.reference_book import ASK, BID, Book, Change, Row
+from engine.testing.reference_footprint import Footprint, split_displacement
 from engine.testing.reference_gates import SECOND, refusal
 from engine.testing.reference_ledger import Ledger
 from engine.testing.reference_orders import Order, Report, Request
 
 DAY_NS = 86_400 * SECOND
 NOT_MATCHING = (State.HALT, State.QUOTING, State.OPENING_AUCTION, State.AUCTION, State.CLOSING_AUCTION)
+
+
+PRICES_KEPT = {"mid_sum": 2, "last_trade": 1, "last_bar": 1}  # by Market, and how many prices each is the sum of
 
 
 class Market:
@@ -37,7 +41,7 @@ class Market:
         self.state = State.OPEN
         self.needs_quote = False  # since a halt or auction no valid two-sided quote has been seen
         self.was_tradable = False  # at the last look
-        self.band: dict[int, int] = {BID: 0, ASK: 0}  # the most a buy may pay, the least a sell may ask; 0: none
+        self.band: dict[int, int | None] = {BID: None, ASK: None}  # the most a buy may pay, the least a sell may ask
         self.mid_sum: int | None = None  # of the last valid mid
         self.last_trade: int | None = None
         self.last_bar: int | None = None
@@ -45,6 +49,20 @@ class Market:
         self.taken: dict[tuple[int, int], int] = defaultdict(int)  # by (side, price): what we took of the level
         self.added: dict[int, int] = {}  # market order id: rows seen when it came
         self.group_trades: list[int] = []  # prices that may trigger stops
+        self.displacement = 0  # of every price of the market here, from the recorded one
+        self.charged = 0  # as computed from the impact; the displacement, unless impact is only a cost
+
+    def move(self, by: int) -> None:
+        """The whole book stands ``by`` higher, with all that is remembered of the market's prices."""
+        self.displacement += by
+        self.book.move(by)
+        self.taken = defaultdict(int, {(side, price + by): size for (side, price), size in self.taken.items()})
+        self.band = {side: None if price is None else price + by for side, price in self.band.items()}
+        self.group_trades = [price + by for price in self.group_trades]
+        for name, prices in PRICES_KEPT.items():
+            value = getattr(self, name)
+            if value is not None:
+                setattr(self, name, value + prices * by)
 
     def offers(self, side: int) -> list[tuple[int, int]]:
         """(price, size) that a level still offers us, best first."""
@@ -68,6 +86,7 @@ class Venue:
         self.instruments, self.sessions, self.config, self.risk, self.seed = instruments, sessions, config, risk, seed
         self.write, self.report = write, report
         self.markets = [Market(instrument) for instrument in instruments]
+        self.footprints = Footprint.all_of(config.impact, instruments)
         self.ledgers = [Ledger(account.cash, instruments) for account in accounts]
         self.killed = [False] * len(accounts)
         self.orders: dict[tuple[int, int], Order] = {}  # all that ever arrived
@@ -103,7 +122,7 @@ class Venue:
     def resting(self, index: int, side: int) -> list[Order]:
         """Orders in the queue, best priced first, then older place first."""
         mine = [o for o in self.open_orders() if o.instrument == index and o.side == side and o.working is not None]
-        return sorted(mine, key=lambda o: (-side * self.our_price(o), o.place))
+        return sorted(mine, key=lambda o: (-side * (o.working or 0), o.place))
 
     def our_price(self, order: Order) -> int:
         """The price of a resting order, within the band."""
@@ -121,11 +140,15 @@ class Venue:
 
     # ---- rows
 
-    def apply(self, row: Row) -> None:
-        """One row of the market; everything due before it has happened."""
+    def apply(self, row: Row) -> dict[int, int]:
+        """One row of the market; everything due before it has happened.
+
+        Returns the displacement after the group, of each instrument that it touched; nothing before its LAST row.
+        """
         self.rows_seen += 1
         self.last_heard = self.now
         index, market = row.instrument, self.markets[row.instrument]
+        row = row.displaced(market.displacement)
         if index not in self.touched:
             self.touched.append(index)
         if row.kind in (Kind.TRADE, Kind.EXECUTE):
@@ -141,13 +164,15 @@ class Venue:
         if row.kind == Kind.DELETE:
             market.added.pop(row.order_id, None)
         if row.flags & Flag.LAST:
-            for touched in self.touched:
-                self._after_group(touched)
-            self.touched = []
+            touched, self.touched = self.touched, []
+            for index in touched:
+                self._after_group(index)
+            return {index: self.markets[index].displacement for index in touched}
+        return {}
 
     def _set_state(self, market: Market, row: Row) -> None:
         if row.level == State.BAND:
-            market.band = {BID: row.price2, ASK: row.price}
+            market.band = {BID: row.price2 or None, ASK: row.price or None}
             return
         market.state = State(row.level)
         market.needs_quote = market.needs_quote or market.state in NOT_MATCHING
@@ -155,6 +180,8 @@ class Venue:
     def _market_trades(self, index: int, row: Row) -> None:
         market = self.markets[index]
         market.volume += row.size
+        if self.footprints:
+            self.footprints[index].market_volume += row.size
         market.last_trade = row.price
         if row.flags & Flag.AUCTION:
             if row.kind == Kind.TRADE:
@@ -236,6 +263,7 @@ class Venue:
         if mid_sum is not None:
             market.mid_sum = mid_sum
             market.needs_quote = market.needs_quote and market.state != State.OPEN
+        self._look_at_footprint(index)
         for side in (BID, ASK):
             self._clamp_queue(index, side)
         tradable = self.tradable(index)
@@ -254,6 +282,50 @@ class Venue:
             if order.instrument == index and order.is_peg:
                 self._price_peg(order)
 
+    def _look_at_footprint(self, index: int) -> None:
+        """After a group: how far our trades now displace the market, if anybody traded since the last look."""
+        market = self.markets[index]
+        if not self.footprints or not self.footprints[index].has_news():
+            return
+        twice = None
+        if market.mid_sum is not None:
+            twice = market.mid_sum - 2 * market.displacement
+        elif market.last_trade is not None:
+            twice = 2 * (market.last_trade - market.displacement)
+        ticks = self.footprints[index].look(twice, self.instruments[index].tick)
+        if ticks is not None:
+            self._displace(index, ticks * self.instruments[index].tick)
+
+    def _displace(self, index: int, to: int) -> None:
+        """The book moves rigidly under our resting orders, which keep their prices (section 12)."""
+        market = self.markets[index]
+        market.charged = to
+        by = to - market.displacement
+        if not by or self.footprints[index].is_cost:
+            return
+        ours = self.resting(index, BID) + self.resting(index, ASK)
+        met_before = {order for order in ours if self._is_met(order)}
+        market.move(by)
+        for order in ours:
+            displayed = self._displayed_at(index, order.side, self.our_price(order))
+            order.ahead = inf if displayed is None else max(order.ahead, displayed)
+            order.traded = 0
+            if order not in met_before and self._is_met(order):
+                order.held = market.book.best(-order.side)[0] - market.displacement
+
+    def _is_met(self, order: Order) -> bool:
+        """The other side's best is at or through the price of a resting order."""
+        best, size = self.markets[order.instrument].book.best(-order.side)
+        return size > 0 and order.side * (self.our_price(order) - best) >= 0
+
+    def _still_holds(self, order: Order) -> bool:
+        """Only the shift brought the other side's best to it: not a market that has come nearer since."""
+        market = self.markets[order.instrument]
+        recorded = market.book.best(-order.side)[0] - market.displacement
+        if order.held is not None and (not self._is_met(order) or order.side * (order.held - recorded) > 0):
+            order.held = None
+        return order.held is not None
+
     def _clamp_queue(self, index: int, side: int) -> None:
         for order in self.resting(index, side):
             shown = self._displayed_at(index, side, self.our_price(order))
@@ -270,6 +342,8 @@ class Venue:
 
     def _cross(self, order: Order) -> None:
         """The other side's displayed levels came to our price: they fill us there."""
+        if self._still_holds(order):
+            return
         market, side, price = self.markets[order.instrument], -order.side, self.our_price(order)
         reach = [(p, offer) for p, offer in market.offers(side) if order.side * (price - p) >= 0]
         size = min(order.shown, sum(offer for _, offer in reach))
@@ -453,8 +527,8 @@ class Venue:
 
     def _within_band(self, order: Order, price: int | None) -> Any:
         band = self.markets[order.instrument].band[order.side]
-        if not band or price is None:
-            return band or price
+        if band is None or price is None:
+            return price if band is None else band
         return min(price, band) if order.side == BID else max(price, band)
 
     def _join(self, order: Order) -> None:
@@ -464,7 +538,7 @@ class Venue:
         order.shown = min(order.display or order.open, order.open)
         displayed = self._displayed_at(order.instrument, order.side, self.our_price(order))
         order.ahead = inf if displayed is None else displayed
-        order.traded = 0
+        order.traded, order.held = 0, None
 
     def peg_price(self, order: Order) -> int | None:
         """Where a peg would rest now; None where its reference is missing."""
@@ -500,6 +574,7 @@ class Venue:
         per_unit, ppm = (fees.maker_per_unit, fees.maker_ppm) if maker else (fees.taker_per_unit, fees.taker_ppm)
         value = abs(self.instruments[order.instrument].value(price, size))
         fee = half_even(per_unit * size * MICRO + value * ppm, MICRO)
+        fee += self._leave_footprint(order, size, maker=maker)
         self.ledgers[order.account].fill(order.instrument, order.side, price, size, fee)
         self.own_volume[order.account, order.instrument] += size
         self.fill_times[order.account].append(self.now)
@@ -516,6 +591,15 @@ class Venue:
             number=order.fills,
             flags=int(maker),
         )
+
+    def _leave_footprint(self, order: Order, size: int, *, maker: bool) -> int:
+        """A fill enters the impact model; what impact adds to its fee."""
+        if not self.footprints:
+            return 0
+        market, instrument = self.markets[order.instrument], self.instruments[order.instrument]
+        footprint = self.footprints[order.instrument]
+        footprint.fill(order, size, market.book.best(BID), market.book.best(ASK), instrument.tick, maker=maker)
+        return order.side * instrument.value(market.charged, size) if footprint.is_cost else 0
 
     def cancel(self, order: Order, reason: Reason) -> None:
         self._end(RecordKind.CANCEL, order, reason)
@@ -633,10 +717,14 @@ class Venue:
                 paid = half_even(sign * mark * rest * money.numerator, new * money.denominator)
                 self._adjust(account, index, Adjustment.SPLIT, paid, sign * units - position)
         market = self.markets[index]
-        for name in ("mid_sum", "last_trade", "last_bar"):
+        for name, prices in PRICES_KEPT.items():  # as recorded: our footprint is scaled on its own
             value = getattr(market, name)
             if value is not None:
-                setattr(market, name, half_even(value * old, new))
+                here = prices * market.displacement
+                setattr(market, name, half_even((value - here) * old, new) + here)
+        if self.footprints:
+            self.footprints[index].split(new, old)
+            self._displace(index, split_displacement(market.charged, self.instruments[index].tick, new, old))
 
     def _adjust(self, account: int, index: int, why: Adjustment, money: int, units: int = 0) -> None:
         self.ledgers[account].adjust(index, money, units)

@@ -12,9 +12,11 @@ from engine.journal import RecordKind
 from engine.strategy import Wake
 from engine.tape import Kind
 from engine.testing.reference_book import ASK, BID, Book, Change, Row
+from engine.testing.reference_footprint import split_displacement
 from engine.testing.reference_orders import Order, Report
 
 Touch = tuple[int, int, int, int]  # bid, ask, bid size, ask size
+Displaced = dict[int, int]  # by instrument: how far its book stands from the recorded one
 
 
 @dataclass
@@ -60,16 +62,17 @@ class AccountView:
 
 
 class SeenMarket:
-    """The rows as strategies have received them, group by group."""
+    """The rows as strategies have received them, group by group, displaced as far as they can know."""
 
     def __init__(self, instruments: list[Instrument]) -> None:
         self.instruments = instruments
-        self.books = [Book(instrument.levels) for instrument in instruments]
+        self.books = [Book(instrument.levels) for instrument in instruments]  # displaced
+        self.displacement = [0] * len(instruments)
         self.volume = [0] * len(instruments)
         self.cause = (-1, 0)  # (sequence number, source) of the last row
         self.group: list[Row] = []
         self.before: dict[int, Touch] = {}  # by instrument touched, in order of first touch
-        self.changed: dict[int, tuple[int, int, int]] = {}  # last changed level: side, price, size
+        self.changed: dict[int, tuple[int, int, int]] = {}  # last changed level: side, price as recorded, size
 
     def touch(self, index: int) -> Touch:
         (bid, bid_size), (ask, ask_size) = self.books[index].best(BID), self.books[index].best(ASK)
@@ -78,16 +81,28 @@ class SeenMarket:
     def session_starts(self) -> None:
         self.volume = [0] * len(self.instruments)
 
-    def apply(self, row: Row, cause: tuple[int, int]) -> None:
+    def displace(self, index: int, to: int) -> None:
+        """The book of an instrument stands ``to`` away from the recorded one."""
+        self.books[index].move(to - self.displacement[index])
+        self.displacement[index] = to
+
+    def split(self, index: int, new: int, old: int) -> None:
+        self.displace(index, split_displacement(self.displacement[index], self.instruments[index].tick, new, old))
+
+    def apply(self, row: Row, cause: tuple[int, int], displaced: Displaced) -> None:
+        """Take one row in; ``displaced`` is where its group left the books that it touched."""
         index = row.instrument
         self.before.setdefault(index, self.touch(index))
         self.group.append(row)
         self.cause = cause
         if row.kind in (Kind.TRADE, Kind.EXECUTE):
             self.volume[index] += row.size
-        changes = [change for change in self.books[index].apply(row) if change.in_view]
+        here = self.displacement[index]
+        changes = [change for change in self.books[index].apply(row.displaced(here)) if change.in_view]
         if changes:
-            self.changed[index] = _as_depth(row, changes[-1])
+            self.changed[index] = _as_depth(row, changes[-1], here)
+        for moved, to in displaced.items():
+            self.displace(moved, to)
 
     def wakes(self, wakes: list[Wake], accounts: list[AccountView]) -> Iterator[tuple[int, Event]]:
         """(account, event) for the group that just ended, in order; starts the next group."""
@@ -96,7 +111,7 @@ class SeenMarket:
         ts = group[-1].ts_event
         for row in group:
             symbol = self.instruments[row.instrument].symbol
-            wish, event = _row_event(row, symbol)
+            wish, event = _row_event(row.displaced(self.displacement[row.instrument]), symbol)
             for account, wake in enumerate(wakes):
                 if event is not None and getattr(wake, wish) and _wants_symbol(wake, symbol):
                     yield account, event
@@ -104,12 +119,17 @@ class SeenMarket:
             symbol = self.instruments[index].symbol
             for account, wake in enumerate(wakes):
                 if index in changed and wake.on_depth and _wants_symbol(wake, symbol):
-                    yield account, events.Depth(ts, symbol, *changed[index])
+                    yield account, self._depth_event(ts, index, *changed[index])
             if self.touch(index) == touch_before:
                 continue
             for account, wake in enumerate(wakes):
                 if _wants_symbol(wake, symbol) and self._wants_quote(wake, accounts[account], index):
                     yield account, events.Quote(ts, symbol, *self.touch(index))
+
+    def _depth_event(self, ts: int, index: int, side: int, price: int, size: int) -> Event:
+        return events.Depth(
+            ts, self.instruments[index].symbol, side, price + abs(side) * self.displacement[index], size
+        )
 
     def _wants_quote(self, wake: Wake, account: AccountView, index: int) -> bool:
         if not wake.mid_moved_ticks:
@@ -127,8 +147,8 @@ def _wants_symbol(wake: Wake, symbol: str) -> bool:
     return not wake.symbols or symbol in wake.symbols
 
 
-def _as_depth(row: Row, change: Change) -> tuple[int, int, int]:
-    return (0, 0, 0) if row.kind == Kind.CLEAR else (change.side, change.price, change.new)
+def _as_depth(row: Row, change: Change, displacement: int) -> tuple[int, int, int]:
+    return (0, 0, 0) if row.kind == Kind.CLEAR else (change.side, change.price - displacement, change.new)
 
 
 def _row_event(row: Row, symbol: str) -> tuple[str, Event | None]:

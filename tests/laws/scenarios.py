@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_fields
 
 from engine import kernel_cache
+from engine.broker.impact import Impact, NoImpact
+from engine.broker.models import RiskConfig
 from engine.testing import generators as g
 from engine.testing.drive import Scenario, Transcript
 
@@ -18,19 +23,44 @@ def compiled():
 
 @st.composite
 def scenarios(
-    draw: st.DrawFn, kind: str = "any", most_accounts: int = 2, one_pass: bool = True, tight: bool = True
+    draw: st.DrawFn,
+    kind: str = "any",
+    most_accounts: int = 2,
+    one_pass: bool = True,
+    tight: bool = True,
+    impact: bool = True,
 ) -> Scenario:
-    """A tape of a book kind with programs of orders for one or two accounts."""
+    """A tape of a book kind with programs of orders for one or two accounts, which may move the market."""
     accounts = draw(st.integers(1, most_accounts))
+    tape = draw(g.tapes(kind))
+    symbols = [instrument.symbol for instrument in tape.instruments] if impact else []
     return Scenario(
-        tape=draw(g.tapes(kind)),
+        tape=tape,
         programs=[draw(g.order_programs()) for _ in range(accounts)],
         wakes=[draw(g.wakes()) for _ in range(accounts)],
-        config=draw(g.broker_configs(one_pass=one_pass)),
+        config=draw(g.broker_configs(one_pass=one_pass, symbols=symbols)),
         risk=draw(g.risk_configs(tight=tight)),
         seed=draw(st.integers(0, 2**40)),
         wants=[(draw(st.booleans()), draw(st.booleans())) for _ in range(accounts)],
     )
+
+
+@st.composite
+def moving_scenarios(draw: st.DrawFn, kind: str = "any", one_pass: bool = True) -> Scenario:
+    """As ``scenarios``, but with impact always, and orders of which most trade: the book moves under their feet."""
+    plain = draw(scenarios(kind, one_pass=one_pass, tight=False, impact=False))
+    impact = draw(g.impacts([instrument.symbol for instrument in plain.tape.instruments]).filter(_moves))
+    return replace(
+        plain,
+        programs=[draw(g.eager_programs()) for _ in plain.programs],
+        wakes=[replace_fields(wake, on_quote=True, on_trade=True) for wake in plain.wakes],
+        config=replace_fields(plain.config, impact=impact),
+        risk=RiskConfig(collar_ppm=0),
+    )
+
+
+def _moves(impact: Impact) -> bool:
+    return not isinstance(impact, NoImpact)
 
 
 def assert_same(one: Transcript, other: Transcript) -> None:

@@ -76,6 +76,8 @@ def test_a_later_arrival_never_fills_earlier(name, tape, side, tick, size, start
     late = play(BROKERS[name](), tape, [NOTHING] * (start + later) + [this])
     if any(r["kind"] == RecordKind.REJECT for r in early):
         return  # an order that was refused cannot be first
+    if any(r["kind"] == RecordKind.ACCEPT and r["ts"] < tape.sessions[0][0] for r in early):
+        return  # what rests at the open meets a book of before it only with the next row, what arrives then at once
     assert never_ahead(Filled(late), Filled(early))
 
 
@@ -190,7 +192,7 @@ def test_displayed_size_is_used_once_whoever_takes_it(name, shown, takes) -> Non
 
 @on_both
 @settings(max_examples=100)
-@given(scenario=scenarios(tight=False))
+@given(scenario=scenarios(tight=False, impact=False))  # basis points of a price have no mirror
 def test_the_mirrored_market_gives_the_mirrored_fills(name, scenario: Scenario) -> None:
     """Prices reflected, sides swapped: each order of ours meets the same fate."""
     plain = _without_odd_ends(scenario)
