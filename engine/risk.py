@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from engine.broker.book import NONE, index, is_crossed
 from engine.broker.costs import half_even, value_of
-from engine.broker.fills import (
+from engine.broker.fills import OPEN, within_band
+from engine.broker.kernel import kernel
+from engine.broker.orders import (
     AT_CLOSE,
     AT_OPEN,
     AUCTION_TIF,
@@ -17,7 +19,6 @@ from engine.broker.fills import (
     IOC,
     LIMIT,
     MARKET,
-    OPEN,
     PEG_PRIMARY,
     POST_ONLY,
     R_CANCEL,
@@ -25,14 +26,12 @@ from engine.broker.fills import (
     STOP,
     STOP_LIMIT,
     end_order,
-    peg_price,
-    within_band,
 )
-from engine.broker.kernel import kernel
 from engine.broker.state import (
     ENDED,
     FILL_RING,
     IN_FLIGHT,
+    NEVER,
     REPEAT_RING,
     RESTING,
     accounts_of,
@@ -43,6 +42,7 @@ from engine.broker.state import (
     rings_of,
     sides_of,
 )
+from engine.broker.triggers import peg_price
 from engine.orders import Reason
 from engine.tape import State
 
@@ -70,7 +70,7 @@ PARTICIPATION, NOT_REDUCING = R["PARTICIPATION"], R["NOT_REDUCING"]
 def refusal(w, k, ts, price, size, is_new):
     """The reason to refuse an order (or new terms for one), or 0."""
     o = orders_of(w)[k]
-    reason = _form(w, o, ts, price, size)
+    reason = _form(w, o, ts if is_new else -NEVER, price, size)  # new terms of an open order are never too late
     if reason == 0:
         reason = _permission(w, o)
     if reason == 0 and is_new:
@@ -263,7 +263,7 @@ def mark_of(w, book):
     """(found, price at which a position is valued): last valid mid, else last trade, else the last bar's close."""
     b = books_of(w)[book]
     if b.mid2_seen:
-        return True, half_even(b.mid2, 2) + b.shift
+        return True, half_even(b.mid2 + 2 * b.shift, 2)
     if b.last_trade_seen:
         return True, b.last_trade + b.shift
     if b.bar_seen:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.broker.fills import (
+from engine.broker.fills import is_tradable, would_take
+from engine.broker.kernel import kernel
+from engine.broker.latency import entry_latency
+from engine.broker.orders import (
     AT_CLOSE,
     GTD,
     PEG_PRIMARY,
@@ -12,15 +15,10 @@ from engine.broker.fills import (
     STOP_LIMIT,
     end_order,
     free_order,
-    is_tradable,
     join_account,
     leave_level,
     open_order,
-    proceed,
-    would_take,
 )
-from engine.broker.kernel import kernel
-from engine.broker.latency import entry_latency
 from engine.broker.records import new_record, queue_report, record_order, record_request, report_order
 from engine.broker.state import (
     ENDED,
@@ -34,6 +32,7 @@ from engine.broker.state import (
     ledger_of,
     orders_of,
 )
+from engine.broker.triggers import proceed
 from engine.journal import RecordKind
 from engine.orders import Op, Reason
 from engine.risk import refusal
@@ -100,7 +99,7 @@ def _send_order(w, m, now):
     o.price, o.work, o.stop, o.display = m.price, m.price, m.stop, m.display
     o.size, o.leaves, o.seen_price, o.seen_leaves, o.shown = m.size, m.size, m.price, m.size, 0
     o.ahead, o.traded, o.stamp, o.fills, o.row_done, o.in_level, o.next_level = 0, 0, 0, 0, 0, 0, -1
-    o.expire_ts = m.expire
+    o.expire_ts, o.held = m.expire, 0
     o.sent, o.queue_draws = now, 0
     o.cause, o.source = (w.seen_seq, w.seen_source) if w.two_cursors else (w.last_seq, w.last_source)
     o.state = IN_FLIGHT

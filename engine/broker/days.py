@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from engine.broker.costs import half_even, value_of
-from engine.broker.fills import AT_CLOSE, DAY, IOC, R_CANCEL, R_EXPIRE, end_order
+from engine.broker.footprint import split_footprint
 from engine.broker.kernel import kernel
+from engine.broker.orders import AT_CLOSE, DAY, IOC, R_CANCEL, R_EXPIRE, end_order
 from engine.broker.records import new_record, queue_report, record_request, report_order
 from engine.broker.state import (
     ENDED,
@@ -153,6 +154,8 @@ def _split(w, action):
         if units == 0:
             entry.realised -= entry.cost
             entry.cost = 0
+    if w.impact:
+        split_footprint(w, b, num, den)
     if b.mid2_seen:
         b.mid2 = half_even(b.mid2 * den, num)
         if b.rescaled == 0:  # the next row must not take the short way, which takes the mid to be the book's

@@ -67,6 +67,25 @@ def displacement_ticks(state, table, mid2, tick):
 
 
 @kernel
+def rescale(state, table, new, old):
+    """``new`` units for ``old`` ones, a split: sizes are counted in new units from here; the displacement stays."""
+    state.cell = max(1, state.cell * new // old)
+    state.volume = min(state.volume * new // old, state.cell - 1)
+    state.own = _scaled(state.own, new, old)
+    state.net = _scaled(state.net, new, old)
+    ratio = old / new
+    if table.by_state:
+        state.scale *= ratio
+    state.lasting_scale *= math.sqrt(ratio) if table.by_root else ratio
+
+
+@kernel
+def _scaled(n, new, old):
+    """Towards zero."""
+    return n * new // old if n >= 0 else -(-n * new // old)
+
+
+@kernel
 def book_state(side, bid, ask, bid_size, ask_size, tick):
     """0 to 14: spread of 1, 2, 3+ ticks times fifth of (own side - other side) / (sum of the sizes at the touch)."""
     spread = min(max((ask - bid + tick - 1) // tick, 1), SPREADS) - 1

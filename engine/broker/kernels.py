@@ -17,19 +17,11 @@ from numba import from_dtype, int64, njit, types
 
 from engine.broker.arrivals import drain, happen_arrival
 from engine.broker.days import close_session, end_run, happen_action, open_session
-from engine.broker.fills import (
-    GTD,
-    OPEN,
-    R_EXPIRE,
-    clamp_queue,
-    cross_resting,
-    end_order,
-    is_tradable,
-    reprice_pegs,
-    take,
-    trigger_stops,
-)
+from engine.broker.fills import OPEN, is_tradable, take
+from engine.broker.footprint import COST, look
 from engine.broker.kernel import kernel
+from engine.broker.orders import GTD, R_EXPIRE, end_order
+from engine.broker.resting import clamp_queue, cross_resting, move_market
 from engine.broker.rows import apply_row, note_mid
 from engine.broker.seen import find_next_receipt, next_edge, see
 from engine.broker.skim import skim
@@ -53,11 +45,13 @@ from engine.broker.state import (
     reports_of,
     rows_of,
     sessions_of,
+    shifts_of,
     sides_of,
     sources_of,
     touched_of,
 )
 from engine.broker.timers import find_next_timer, set_first_timers
+from engine.broker.triggers import reprice_pegs, trigger_stops
 from engine.broker.wakes import deliver, forget_group, hear, note_wanted, ring, start_delivery
 from engine.orders import Reason
 from engine.tape import Flag, Kind
@@ -100,7 +94,7 @@ def walk(w):
             note_wanted(w, r, b)
         i += 1
         if r.flags & LAST:
-            end_group(w, ts)
+            end_group(w, ts, i)
             due = w.next_due
             if w.delivering or w.need or w.n_records + SPARE > w.cap_records or w.reports_tail + SPARE > w.cap_reports:
                 break
@@ -114,7 +108,7 @@ def walk(w):
 
 
 @kernel
-def end_group(w, ts):
+def end_group(w, ts, applied):
     """After the last row of a group: resumption, crossing, stops, pegs; then the strategies may be woken."""
     for i in range(w.n_touched):
         book = touched_of(w)[i]
@@ -126,6 +120,8 @@ def end_group(w, ts):
         if b.awaiting and b.state == OPEN and valid:
             b.awaiting = 0
             b.interest -= 1
+        if b.moves:
+            _displace(w, b, book, applied)
         if b.n_own > 0:
             _look_after_own(w, b, book, ts)
     if w.two_cursors:
@@ -136,6 +132,24 @@ def end_group(w, ts):
         start_delivery(w)
     else:
         forget_group(w)
+
+
+@kernel
+def _displace(w, b, book, applied):
+    """The market moves, or what it would have moved is charged from now on; so many rows of this load are applied."""
+    found, shift = look(w, b)
+    if not found:
+        return
+    if w.impact == COST:
+        b.charge = shift
+    elif shift != b.shift:
+        move_market(w, book, shift)
+        if w.two_cursors:
+            moved = shifts_of(w)[w.shifts_tail]
+            w.shifts_tail += 1
+            moved.row, moved.book, moved.shift = w.rows_before + applied, book, shift
+            if w.shifts_tail + w.n_instruments > w.cap_shifts:
+                w.need = 1
 
 
 @kernel
@@ -178,14 +192,16 @@ def resume(w, book, ts):
 @kernel
 def find_next_due(w):
     """The earliest venue time at which something happens by itself."""
-    venue = w.next_expiry
+    venue, start = w.next_expiry, NEVER
     if w.arrivals_head < w.arrivals_tail:
         venue = min(venue, arrivals_of(w)[w.arrivals_head].due)
     if w.session < w.n_sessions:
-        session = sessions_of(w)[w.session]
-        venue = min(venue, session.close if w.in_session else session.open - 1)
+        if w.in_session:
+            venue = min(venue, sessions_of(w)[w.session].close)
+        else:
+            start = sessions_of(w)[w.session].open - 1  # what starts comes before the rows of its time
     if w.action < w.n_actions:
-        venue = min(venue, actions_of(w)[w.action].ts - 1)
+        start = min(start, actions_of(w)[w.action].ts - 1)
     seen = w.next_timer
     if w.reports_head < w.reports_tail:
         seen = min(seen, reports_of(w)[w.reports_head].due - w.feed)
@@ -195,8 +211,9 @@ def find_next_due(w):
             seen = min(seen, w.next_receipt)
     if w.finishing == 1:  # nothing is later than the last row at the venue, or than its receipt for the strategies
         venue = venue if venue <= w.last_ts else NEVER
+        start = start if start < w.last_ts else NEVER
         seen = seen if seen <= (w.received if w.two_cursors else w.last_ts) else NEVER
-    w.next_due = min(venue, seen)
+    w.next_due = min(min(venue, seen), start)
 
 
 @kernel

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 from engine.broker.book import clear_side, index, is_observed, level_size, set_level
-from engine.broker.fills import (
-    AT_CLOSE,
-    AT_OPEN,
-    AUCTION_TIF,
-    LIMIT,
-    R_EXPIRE,
-    end_order,
-    fill,
-    forget_taken,
-    level_changed,
-    match_trade,
-    shrink_taken,
-)
+from engine.broker.fills import fill, forget_taken, shrink_taken
 from engine.broker.kernel import kernel
+from engine.broker.orders import AT_CLOSE, AT_OPEN, AUCTION_TIF, LIMIT, R_EXPIRE, end_order
 from engine.broker.queue_stamps import forget_market_order, note_market_order, reduce_market_order
+from engine.broker.resting import level_changed, match_trade
 from engine.broker.state import NEVER, WAITING, accounts_of, books_of, orders_of, sides_of, touched_of
 from engine.orders import Reason
 from engine.tape import Auction, Flag, Kind, State
@@ -44,6 +34,7 @@ def touch(w, book):
     b.trade_high, b.trade_low = -NEVER, NEVER
     sides = sides_of(w)
     bid, ask = sides[2 * book], sides[2 * book + 1]
+    b.prev_shift = b.shift
     b.prev_bid, b.prev_bid_size, b.prev_ask, b.prev_ask_size = bid.best, bid.size, ask.best, ask.size
     if book < w.n_instruments:
         touched_of(w)[w.n_touched] = book

@@ -12,7 +12,7 @@ import numpy as np
 from engine.broker.kernel import kernel
 from engine.broker.philox import FEED, draw
 from engine.broker.rows import apply_row
-from engine.broker.state import NEVER, books_of, rows_of, sessions_of, sources_of, table_of
+from engine.broker.state import NEVER, books_of, rows_of, sessions_of, shifts_of, sources_of, table_of
 from engine.broker.timers import start_timers, stop_timers
 from engine.broker.wakes import forget_group, note_wanted, start_delivery
 from engine.tape import Flag, Kind
@@ -91,7 +91,20 @@ def _see_row(w):
     w.seen_row += 1
     find_next_receipt(w)
     if r.flags & LAST:
+        _displace(w)
         if w.n_wanting > 0:
             start_delivery(w)
         else:
             forget_group(w)
+
+
+@kernel
+def _displace(w):
+    """The displacement that stood after this group at the venue is seen with it."""
+    while w.shifts_head < w.shifts_tail:
+        moved = shifts_of(w)[w.shifts_head]
+        if moved.row > w.rows_before + w.seen_row:
+            return
+        books_of(w)[w.n_instruments + moved.book].shift = moved.shift
+        w.shifts_head += 1
+    w.shifts_head, w.shifts_tail = 0, 0

@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 from engine import events
 from engine.broker import state
 from engine.broker.arrivals import WAKE_AT
-from engine.broker.fills import R_CANCEL, R_EXPIRE, R_FILL
+from engine.broker.footprint import COST, FOOTPRINT
+from engine.broker.impact import NoImpact, prepare
 from engine.broker.kernels import SPARE, advance
 from engine.broker.latency import quantile_table
 from engine.broker.models import Account, BrokerConfig, Latency, Lognormal, RiskConfig
+from engine.broker.orders import R_CANCEL, R_EXPIRE, R_FILL
 from engine.broker.service import (
     kill_account,
     read_levels,
     read_mark,
     read_orders,
     rehash,
+    send_limit,
     send_order,
     send_request,
     take_requests,
@@ -138,7 +141,7 @@ class SimulatedBroker:
         self._is_shared = len(accounts) > 1
         self._two_cursors = needs_two_cursors(self.config.latency)
         self._seen_from = len(instruments) if self._two_cursors else 0  # the first of the books that strategies see
-        self.displaces = False  # whether an impact model moves what is seen; none does yet
+        self.displaces = False  # whether an impact model moves what is seen
         used = [instrument.currency for instrument in instruments] + [c for account in accounts for c in account.cash]
         self.currencies = sorted(dict.fromkeys(used))
         self._index = {symbol: i for i, symbol in enumerate(self.symbols)}
@@ -158,7 +161,9 @@ class SimulatedBroker:
         take_requests(self.world)  # none yet: it finds out what is due first
         self._raw = memoryview(self.world.view(np.uint8))
         self._event_at = state.WORLD.fields["ev_kind"][1]  # type: ignore[index]
+        self._level = self._raw[self._event_at + 16 :][: _LEVEL.size]
         self.send_now: Callable[..., int] = _entry(send_order)  # into the inbox; 0 if that is full
+        self.send_limit: Callable[..., int] = _entry(send_limit)
         self._ask: Callable[..., int] = _entry(send_request)
         self.feed = self._mem[_FEED]
         first = self._seen_from
@@ -187,6 +192,7 @@ class SimulatedBroker:
         w["cap_far"], w["cap_takes"], w["cap_orders"] = 4 * state.WINDOW, 2 * SPARE, 1024
         w["cap_arrivals"], w["cap_reports"], w["cap_inbox"] = 8192, 65_536, _INBOX_SIZE
         w["cap_records"], w["cap_group"], w["cap_market"] = 65_536, 256, 4096
+        w["cap_shifts"] = 1024 + n
         w["n_currencies"] = len(self.currencies)
         w["n_sessions"], w["n_actions"], w["n_sources"] = len(sessions), len(actions), sources
         w["single_source"] = sources == 1
@@ -204,6 +210,7 @@ class SimulatedBroker:
             ("inbox", state.INBOX, _INBOX_SIZE),
             ("records", RECORD, 65_536),
             ("group", ROW, 256),
+            ("shifts", state.SHIFT, 1024 + n if self._two_cursors else 0),
             ("touched", np.dtype(np.int64), books),
             ("sessions", state.SESSION, max(1, len(sessions))),
             ("actions", state.ACTION, max(1, len(actions))),
@@ -235,6 +242,12 @@ class SimulatedBroker:
                 self._own(f"{leg}_table", quantile_table(model))
             elif leg != "feed":
                 w[leg] = model
+        if not isinstance(c.impact, NoImpact):
+            impacts, table = prepare(c.impact, self.symbols)
+            self._own("impacts", impacts)
+            self._own("impact_table", table)
+            self.displaces = c.impact.mode == "footprint"
+            w["impact"] = FOOTPRINT if self.displaces else COST
         w["feed_recorded"] = latency.feed == "recorded"
         w["lag"] = latency.feed if isinstance(latency.feed, int) else 0
         w["feed"] = 0 if self._two_cursors else w["lag"]
@@ -350,6 +363,7 @@ class SimulatedBroker:
             ("takes", w["n_takes"] + SPARE > w["cap_takes"]),
             ("records", SPARE + 4 * w["n_live"] > w["cap_records"]),
             ("group", w["n_group"] >= w["cap_group"]),
+            ("shifts", w["shifts_tail"] + w["n_instruments"] > w["cap_shifts"]),
             ("orders", w["n_live"] + w["n_inbox"] + 1 > w["cap_orders"]),
             ("reports", w["reports_tail"] + SPARE + 4 * w["n_live"] > w["cap_reports"]),
             ("arrivals", w["arrivals_tail"] + w["n_inbox"] * (1 + w["n_live"] + w["n_inbox"]) > w["cap_arrivals"]),
@@ -399,6 +413,7 @@ class SimulatedBroker:
             rows, dropped = self._behind_unseen(rows, seen)
         self._tables["rows"] = rows
         mem[_AT["base"]] += dropped
+        mem[_AT["rows_before"]] += dropped
         mem[_AT["row"]] -= dropped
         mem[_AT["seen_row"]] = seen - dropped
         mem[_AT["p_rows"]] = rows.__array_interface__["data"][0]
@@ -419,8 +434,9 @@ class SimulatedBroker:
 
     def next(self) -> events.AnyEvent | None:
         """Run on to the next wake: the event, and ``self.account`` whom it wakes; None when the rows are used up."""
+        advance, world = self._advance, self.world  # names of their own: a call of an attribute is slower
         while True:
-            code = self._advance(self.world)
+            code = advance(world)
             if code >= 0:  # the common case, kept short: a timer's time
                 self.clock = code
                 if self._is_shared:
@@ -429,7 +445,7 @@ class SimulatedBroker:
                     self._rearm(self.account, code)
                 return _Timer(code)
             if code == _LEVEL_CODE:
-                self.clock, ts, i, side, price, size = _LEVEL.unpack_from(self._raw, self._event_at + 16)
+                self.clock, ts, i, side, price, size = _LEVEL.unpack(self._level)
                 if self._is_shared:
                     self.account = self._mem[_EV_ACCOUNT]
                 return _Depth(ts, self.symbols[i], side, price, size)
@@ -544,7 +560,8 @@ class SimulatedBroker:
 
     def cancel_all(self, account: int, instrument: int = -1) -> None:
         """Ask for every order to be cancelled that the account does not know to be ended."""
-        while not self._ask(self.world, _CANCEL_ALL, account, instrument, 0, 0, 0, 0):
+        ask = self._ask
+        while not ask(self.world, _CANCEL_ALL, account, instrument, 0, 0, 0, 0):
             self._drain()
 
     def wake_at(self, account: int, ts: int) -> None:

@@ -8,8 +8,9 @@ orders in a book is read once (``_guard``), because memory that a kernel writes 
 
 from __future__ import annotations
 
-from engine.broker.fills import is_tradable, level_changed, shrink_taken
+from engine.broker.fills import is_tradable, shrink_taken
 from engine.broker.kernel import kernel
+from engine.broker.resting import level_changed
 from engine.broker.state import MASK, NEVER, WINDOW, books_of, orders_of, rows_of, sides_of, sizes_of, sources_of
 from engine.tape import Flag, Kind
 
@@ -73,6 +74,8 @@ def skim(w, i, due):
                 elif size < old and takes > 0:
                     shrink_taken(w, book, r.side, price, old - size)
         elif kind == TRADE:
+            if b.moves:
+                break
             if own > 0:
                 if r.flags & (HIDDEN | AUCTION | OUTSIDE) or r.side == 0:
                     break
@@ -115,6 +118,8 @@ def _guard(w, book):
         and is_tradable(w, book)
         and bids < MANY
         and asks < MANY
+        and (bids == 0 or b.band_high == 0 or best_bid <= b.band_high)  # no price of ours is capped
+        and (asks == 0 or b.band_low == 0 or best_ask >= b.band_low)
         and (bid.size == 0 or bid.best < best_ask)
         and (ask.size == 0 or ask.best > best_bid)
     )

@@ -17,6 +17,8 @@ import numpy as np
 from numba import carray, types
 from numba.extending import intrinsic
 
+from engine.broker.impact import IMPACT
+from engine.broker.impact_tables import TABLE
 from engine.broker.kernel import kernel
 from engine.journal import RECORD
 from engine.tape import ROW
@@ -47,15 +49,16 @@ WORLD = _ints(
     # tables
     "p_rows n_rows p_books p_sides p_sizes p_far p_takes p_accounts p_ledger p_orders p_arrivals p_reports p_inbox "
     "p_records p_group p_touched p_sessions p_actions p_sources p_market "
-    "p_entry_table p_response_table p_feed_table p_rings p_purses "
+    "p_entry_table p_response_table p_feed_table p_rings p_purses p_impacts p_impact_table p_shifts "
     # sizes of tables
     "n_books n_accounts n_instruments cap_far cap_takes cap_orders cap_arrivals cap_reports cap_inbox cap_records "
-    "cap_group n_wanting n_currencies n_sessions n_actions n_sources cap_market "
+    "cap_group cap_shifts n_wanting n_currencies n_sessions n_actions n_sources cap_market "
     # cursors and fill levels
     "row n_takes free_order n_live arrivals_head arrivals_tail reports_head reports_tail n_inbox n_records n_group "
     "n_touched session action n_market "
     # the second cursor: what the strategies have received
-    "seen_from seen_row seen_ts next_receipt received n_seen_touched seen_session seen_in_session "
+    "seen_from seen_row rows_before shifts_head shifts_tail seen_ts next_receipt received n_seen_touched "
+    "seen_session seen_in_session "
     # time
     "now_v last_ts first_ts next_due next_expiry next_timer in_session session_open "
     "session_close finishing "
@@ -67,7 +70,7 @@ WORLD = _ints(
     "ev_kind ev_account ev_now ev_ts ev_instrument ev_side ev_price ev_size ev_flags ev_price2 "
     "ev_size2 ev_order ev_reason ev_extra ev_leaves "
     # models
-    "seed feed lag feed_floor feed_recorded entry entry_floor response response_floor two_cursors "
+    "seed impact feed lag feed_floor feed_recorded entry entry_floor response response_floor two_cursors "
     "queue_model queue_exponent "
     "maker_per_unit taker_per_unit maker_ppm taker_ppm outside_fills stop_by_quote borrow_ppm borrow_days track_orders "
     # limits
@@ -82,7 +85,8 @@ BOOK = _ints(
     "awaiting was_tradable band_low band_high volume clock_volume last_trade last_trade_seen mid2 mid2_seen "
     "bar_close bar_seen n_own n_special n_takes touched "
     "changed prev_bid prev_ask prev_bid_size prev_ask_size trade_high trade_low "
-    "depth_side depth_price depth_size instrument currency seen_ts rescaled"
+    "depth_side depth_price depth_size instrument currency seen_ts rescaled "
+    "moves moved charge volume_entered prev_shift"
 )
 SIDE = _ints("best size n_dense n_far own_head")
 LEVEL = _ints("price size")
@@ -99,13 +103,15 @@ LEDGER = _ints(
 )
 ORDER = _ints(
     "order_no account book side type tif flags price stop display size leaves shown work ahead traded stamp expire_ts "
-    "state fills sent cause source seen_price seen_leaves next prev next_level in_level row_done queue_draws"
+    "state fills sent cause source seen_price seen_leaves next prev next_level in_level row_done queue_draws "
+    "held held_at"
 )
 ARRIVAL = _ints("due sent op account order_no slot book price size")
 REPORT = _ints("due made account kind slot order_no book side price size leaves fee cash maker reason op")
 INBOX = _ints("op account book side type tif flags price size stop display expire order_no")
 SESSION = _ints("open close days_to_next")
 ACTION = _ints("ts book kind numerator denominator")
+SHIFT = _ints("row book shift")  # displacements that the second cursor has not come to: seen after so many rows of all
 MARKET = _ints("order_id book stamp size")  # market orders of L3 books, for exact queue positions
 
 
@@ -226,6 +232,21 @@ def table_of(address):
 @kernel
 def purses_of(w):
     return carray(_pointer(w.p_purses), (w.n_accounts * w.n_currencies,), PURSE)
+
+
+@kernel
+def impacts_of(w):
+    return carray(_pointer(w.p_impacts), (w.n_instruments,), IMPACT)
+
+
+@kernel
+def impact_table_of(w):
+    return carray(_pointer(w.p_impact_table), (1,), TABLE)
+
+
+@kernel
+def shifts_of(w):
+    return carray(_pointer(w.p_shifts), (w.cap_shifts,), SHIFT)
 
 
 @kernel

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.broker.fills import R_FILL, free_order
 from engine.broker.kernel import kernel
+from engine.broker.orders import R_CANCEL, R_EXPIRE, R_FILL, free_order
 from engine.broker.state import (
     EV_DEPTH,
     EV_QUOTE,
@@ -31,8 +31,7 @@ from engine.orders import Op
 from engine.tape import Kind
 
 EXECUTE, TRADE, BAR, CLOSE, STATUS = (int(k) for k in (Kind.EXECUTE, Kind.TRADE, Kind.BAR, Kind.CLOSE, Kind.STATUS))
-R_ADJUST, R_CANCEL, R_EXPIRE = int(RecordKind.ADJUST), int(RecordKind.CANCEL), int(RecordKind.EXPIRE)
-R_REJECT, R_REPLACE = int(RecordKind.REJECT), int(RecordKind.REPLACE)
+R_ADJUST, R_REJECT, R_REPLACE = int(RecordKind.ADJUST), int(RecordKind.REJECT), int(RecordKind.REPLACE)
 OP_NEW = int(Op.NEW)
 
 
@@ -92,7 +91,8 @@ def deliver(w):
                     if accounts[a].wants & WANT_DEPTH and ledger[a * w.n_instruments + b.instrument].wanted:
                         emit(w, EV_DEPTH, a, ts)
                         w.ev_instrument = b.instrument
-                        w.ev_side, w.ev_price, w.ev_size = b.depth_side, b.depth_price + b.shift, b.depth_size
+                        shift = b.shift if b.depth_side != 0 else 0  # a CLEAR has neither side nor price
+                        w.ev_side, w.ev_price, w.ev_size = b.depth_side, b.depth_price + shift, b.depth_size
                         return True
             w.d_stage, w.d_account = 2, 0
         if b.wants & WANT_QUOTE and _touch_moved(w, b, book):
@@ -107,8 +107,8 @@ def deliver(w):
                     emit(w, EV_QUOTE, a, ts)
                     w.ev_instrument = b.instrument
                     bid, ask = sides_of(w)[2 * book], sides_of(w)[2 * book + 1]
-                    w.ev_price, w.ev_size = bid.best + b.shift, bid.size
-                    w.ev_price2, w.ev_size2 = ask.best + b.shift, ask.size
+                    w.ev_price, w.ev_size = bid.best + (b.shift if bid.size > 0 else 0), bid.size
+                    w.ev_price2, w.ev_size2 = ask.best + (b.shift if ask.size > 0 else 0), ask.size
                     return True
         w.d_item += 1
         w.d_stage, w.d_account = 1, 0
@@ -122,8 +122,8 @@ def _touch_moved(w, b, book):
     return (
         bid.size != b.prev_bid_size
         or ask.size != b.prev_ask_size
-        or (bid.size > 0 and bid.best != b.prev_bid)
-        or (ask.size > 0 and ask.best != b.prev_ask)
+        or (bid.size > 0 and bid.best + b.shift != b.prev_bid + b.prev_shift)
+        or (ask.size > 0 and ask.best + b.shift != b.prev_ask + b.prev_shift)
     )
 
 
@@ -178,8 +178,18 @@ def _emit_row(w, r, account):
     w.ev_order = r.order_id
     w.ev_flags = r.flags
     w.ev_extra = r.level
+    if shift == 0:
+        return
     if kind == TRADE or kind == EXECUTE:
         w.ev_price += shift
+    elif kind == BAR:
+        w.ev_order, w.ev_price = w.ev_order + shift, w.ev_price + shift
+        w.ev_price2, w.ev_size2 = w.ev_price2 + shift, w.ev_size2 + shift
+    elif kind == STATUS:
+        if w.ev_price != 0:
+            w.ev_price += shift
+        if w.ev_price2 != 0:
+            w.ev_price2 += shift
 
 
 @kernel

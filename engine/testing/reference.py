@@ -128,14 +128,6 @@ class ReferenceBroker:
             self._when(end, END, (1, number), lambda number=number: self.venue.session_ends(number))
         for number, action in enumerate(actions):
             self._when(action.ts_event, START, (0, number), lambda action=action: self.venue.corporate_action(action))
-            if action.kind == "split":
-                seen = START if one_pass else SEE
-                self._when(
-                    action.ts_event + self._fixed_feed - self._shift,
-                    seen,
-                    (0,),
-                    lambda action=action: self._see_split(action),
-                )
         self._run = self._walk()
 
     # ---- rows in, wakes out
@@ -214,9 +206,6 @@ class ReferenceBroker:
         if row.flags & Flag.LAST:
             for account, event in self._seen.wakes(self.wakes, self._views):
                 yield self._wake(account, event, now)
-
-    def _see_split(self, action: CorporateAction) -> None:
-        self._seen.split(self.symbols.index(action.symbol), action.numerator, action.denominator)
 
     def _wake(self, account: int, event: Event, now: int) -> Event:
         self.account = account
@@ -357,9 +346,9 @@ class ReferenceBroker:
 
     world = None
 
-    def send_now(self, _world: None, *terms: int) -> int:
-        """The desk's shortest way; here it is the long one."""
-        return self.send(*terms)
+    def send_limit(self, _world: None, *_terms: int) -> int:
+        """The desk's shortest way; there is none here, so it takes the detour."""
+        return 0
 
     def send(
         self, account: int, instrument: int, side: int, type: int, tif: int, flags: int, price: int, size: int,

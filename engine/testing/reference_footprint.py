@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.broker.impact import Impact, NoImpact
-from engine.instruments import Instrument, half_even
+from engine.instruments import Instrument
 from engine.orders import OrderType
 from engine.testing.impact_twin import ImpactTwin
 from engine.testing.reference_orders import Order
@@ -53,15 +53,11 @@ class Footprint:
         """What has traded so far was counted in old units."""
         self._let_volume_in()
         self.twin.split(new, old)
+        self.traded_since = True  # the market follows with its next row
 
     def _let_volume_in(self) -> None:
         self.twin.on_market_volume(self.market_volume)
         self.market_volume = 0
-
-
-def split_displacement(displacement: int, tick: int, new: int, old: int) -> int:
-    """A displacement after a split of ``new`` units for ``old``: whole ticks, half-even."""
-    return half_even(displacement * old, new * tick) * tick
 
 
 def _book_state(side: int, bid: Level, ask: Level, tick: int) -> int:

@@ -21,7 +21,7 @@ from engine.orders import Op, OrderType, Reason, TimeInForce
 from engine.tape import Auction, CorporateAction, Flag, Kind, State
 from engine.testing import philox
 from engine.testing.reference_book import ASK, BID, Book, Change, Row
-from engine.testing.reference_footprint import Footprint, split_displacement
+from engine.testing.reference_footprint import Footprint
 from engine.testing.reference_gates import SECOND, refusal
 from engine.testing.reference_ledger import Ledger
 from engine.testing.reference_orders import Order, Report, Request
@@ -724,7 +724,6 @@ class Venue:
                 setattr(market, name, half_even((value - here) * old, new) + here)
         if self.footprints:
             self.footprints[index].split(new, old)
-            self._displace(index, split_displacement(market.charged, self.instruments[index].tick, new, old))
 
     def _adjust(self, account: int, index: int, why: Adjustment, money: int, units: int = 0) -> None:
         self.ledgers[account].adjust(index, money, units)

@@ -12,7 +12,6 @@ from engine.journal import RecordKind
 from engine.strategy import Wake
 from engine.tape import Kind
 from engine.testing.reference_book import ASK, BID, Book, Change, Row
-from engine.testing.reference_footprint import split_displacement
 from engine.testing.reference_orders import Order, Report
 
 Touch = tuple[int, int, int, int]  # bid, ask, bid size, ask size
@@ -85,9 +84,6 @@ class SeenMarket:
         """The book of an instrument stands ``to`` away from the recorded one."""
         self.books[index].move(to - self.displacement[index])
         self.displacement[index] = to
-
-    def split(self, index: int, new: int, old: int) -> None:
-        self.displace(index, split_displacement(self.displacement[index], self.instruments[index].tick, new, old))
 
     def apply(self, row: Row, cause: tuple[int, int], displaced: Displaced) -> None:
         """Take one row in; ``displaced`` is where its group left the books that it touched."""

@@ -30,7 +30,7 @@ on_both = pytest.mark.parametrize(
     "name",
     [
         "reference",
-        pytest.param("compiled", marks=pytest.mark.xfail(run=False, reason="the compiled broker has no footprint yet")),
+        "compiled",
     ],
 )
 NO_LIMITS = RiskConfig(stale_ns=0, collar_ppm=0, max_notional=0, self_trade="allow")

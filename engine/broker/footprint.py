@@ -1,0 +1,69 @@
+"""Our own footprint: our fills enter an impact model, and the market moves with its next rows (section 12)."""
+
+from __future__ import annotations
+
+from engine.broker.impact_kernels import (
+    DARK,
+    PASSIVE,
+    book_state,
+    displacement_ticks,
+    on_market_volume,
+    on_own_fill,
+    rescale,
+)
+from engine.broker.kernel import kernel
+from engine.broker.orders import PEG_MID
+from engine.broker.state import impact_table_of, impacts_of, sides_of
+
+NONE, FOOTPRINT, COST = 0, 1, 2  # what is done with a displacement: nothing, the market is moved, fills are charged
+EMPTY_SIDE = 12  # state of a book that lacks a side: a wide spread, no imbalance
+
+
+@kernel
+def note_own_fill(w, o, b, size, maker):
+    """A fill enters the model, after the market's volume so far; the market moves with its next row."""
+    state, table = impacts_of(w)[b.instrument], impact_table_of(w)[0]
+    on_market_volume(state, table, b.clock_volume - b.volume_entered)
+    b.volume_entered = b.clock_volume
+    bid, ask = sides_of(w)[2 * b.instrument], sides_of(w)[2 * b.instrument + 1]
+    touch = EMPTY_SIDE
+    if bid.size > 0 and ask.size > 0:
+        touch = book_state(o.side, bid.best, ask.best, bid.size, ask.size, b.tick)
+    kind = (PASSIVE if maker else 0) | (DARK if o.type == PEG_MID else 0)
+    on_own_fill(state, table, o.side, size, kind, touch)
+    b.moves = 1
+    if b.moved == 0:  # the next row must take the long way
+        b.moved = 1
+        b.interest += 1
+
+
+@kernel
+def look(w, b):
+    """(whether there is one, the displacement now), where the market or we have traded since the last look."""
+    if b.moved == 0 and b.clock_volume == b.volume_entered:
+        return False, 0
+    if b.moved:
+        b.moved = 0
+        b.interest -= 1
+    state, table = impacts_of(w)[b.instrument], impact_table_of(w)[0]
+    on_market_volume(state, table, b.clock_volume - b.volume_entered)
+    b.volume_entered = b.clock_volume
+    if b.mid2_seen:
+        mid2 = b.mid2
+    elif b.last_trade_seen:
+        mid2 = 2 * b.last_trade
+    else:
+        return False, 0
+    return True, displacement_ticks(state, table, mid2, b.tick) * b.tick
+
+
+@kernel
+def split_footprint(w, b, new, old):
+    """``new`` units of the instrument for ``old`` ones; the market follows with its next row."""
+    state, table = impacts_of(w)[b.instrument], impact_table_of(w)[0]
+    on_market_volume(state, table, b.clock_volume - b.volume_entered)
+    b.volume_entered = b.clock_volume
+    rescale(state, table, new, old)
+    if b.moves and b.moved == 0:
+        b.moved = 1
+        b.interest += 1
