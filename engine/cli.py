@@ -1,4 +1,4 @@
-"""The command: ``tickwright demo | run | verify | data | configs | doctor | bench``.
+"""The command: ``tickwright demo | run | verify | data | impact | configs | doctor | bench``.
 
 Each command is a few lines here and a function elsewhere, which is imported when it is needed: ``--help`` is quick.
 Standard output holds the answer (with ``--json`` exactly one object), standard error everything said meanwhile.
@@ -10,7 +10,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -51,6 +51,8 @@ app = App(
 )
 data = App(name="data", help="Import, inspect, verify and export tapes.")
 app.command(data)
+impact = App(name="impact", help="Estimate how orders move prices, and show the parameters that ship.")
+app.command(impact)
 
 
 @app.command
@@ -268,6 +270,61 @@ def export(tape: str, *, parquet: Path, overwrite: bool = False, output: Output 
     from engine.data_commands import export_command
 
     return export_command(tape, parquet, overwrite, output)
+
+
+@impact.command
+def fit(
+    *sources: str,
+    region: Literal["NA", "APAC", "EMEA"] = "NA",
+    units_a_day: int | None = None,
+    symbol: str = "",
+    lags: int = 100,
+    after: int = 20,
+    out: Path | None = None,
+    output: Output = PLAIN,
+) -> int:
+    """Estimate impact from executions or from a tape, with standard errors and a block for a run's config.
+
+    Example: tickwright impact fit costs.csv --region EMEA --out impact.toml
+
+    Example: tickwright impact fit runs/monday runs/tuesday
+
+    Example: tickwright impact fit tapes/aapl --symbol AAPL
+
+    Parameters
+    ----------
+    sources
+        One kind of three. Tables (.csv, .parquet) of parent orders, a row each: participation (own over market volume
+        while it traded), duration (that market volume, in clock units of average volume), volatility (daily, 0.02 is
+        2 %), spread_bp (average quoted), cost_bp (paid against the mid at arrival, fees left out), and start (date or
+        time; optional, for a check on the later parents). Run folders, whose parents are measured. Or one tape.
+    region
+        Whose parameters are the priors and stand beside the estimates.
+    units_a_day
+        Clock units of an average day; 13 half-hours by default.
+    symbol
+        Of the tape's instruments.
+    lags
+        Of the tape's propagator, in transactions.
+    after
+        How many events later the tape's responses are measured.
+    out
+        A new TOML file for the block.
+    """
+    from engine.impact_command import fit_command
+
+    return fit_command(sources, region, units_a_day, symbol, lags, after, out, output)
+
+
+@impact.command
+def show(*, output: Output = PLAIN) -> int:
+    """Show each region's parameters.
+
+    Example: tickwright impact show
+    """
+    from engine.impact_command import show_command
+
+    return show_command(output)
 
 
 def main(arguments: list[str] | None = None) -> int:
