@@ -82,6 +82,7 @@ def run(
     chunks: int | None = None,
     out: Path | None = None,
     overwrite: bool = False,
+    no_counterfactual: bool = False,
     output: Output = PLAIN,
 ) -> int:
     """Run a config and leave a run folder.
@@ -108,11 +109,13 @@ def run(
         The run folder; runs/NAME by default, with -2, -3, … where it exists.
     overwrite
         Replace the run folder instead.
+    no_counterfactual
+        Where own orders move the market, do not run once more without that to say what it changed.
     """
     from engine.commands import run_command
 
     span = [f'feed_params.{key}="{value}"' for key, value in (("start", from_), ("end", to)) if value]
-    return run_command(config, [*sets, *span], seed, chunks, out, overwrite, output)
+    return run_command(config, [*sets, *span], seed, chunks, out, overwrite, not no_counterfactual, output)
 
 
 @app.command

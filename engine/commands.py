@@ -12,8 +12,10 @@ from typing import Any
 from rich.console import Console
 
 from engine import run_folder
+from engine.broker.impact import NoImpact
 from engine.cli import INTERRUPTED, MISMATCH, OK, STRATEGY, Output, say
 from engine.config import build, load
+from engine.counterfactual import without_impact
 from engine.errors import ConfigError, RunError, StrategyError
 from engine.feed import Feed
 from engine.kernel_cache import ensure
@@ -30,9 +32,16 @@ ENGINE = Path(__file__).resolve().parent
 
 
 def run_command(
-    name: str, sets: list[str], seed: int | None, chunks: int | None, out: Path | None, overwrite: bool, output: Output
+    name: str,
+    sets: list[str],
+    seed: int | None,
+    chunks: int | None,
+    out: Path | None,
+    overwrite: bool,
+    counterfactual: bool,
+    output: Output,
 ) -> int:
-    """Banner, progress, summary, run folder."""
+    """Banner, progress, summary, run folder; where own orders moved the market, the run without that beside it."""
     cache = ensure()
     setup = build(load(_find(name), sets=sets, seed=seed), feed_overrides={} if chunks is None else {"chunks": chunks})
     folder = run_folder.create(out or Path("runs") / setup.config.name, overwrite=overwrite)
@@ -40,7 +49,7 @@ def run_command(
         market = setup.feed.tape.manifest
         print("\n".join(banner(setup.config, market, len(setup.feed.tape.rows))), file=sys.stderr)
         if not any(cache.rglob("*.nbi")):
-            print(f"{'kernels':<12}compiled once, for about half a minute, into {cache}", file=sys.stderr)
+            print(f"{'kernels':<12}compiled once, for about 20 s, into {cache}", file=sys.stderr)
     failure: StrategyError | None = None
     with progress(setup.feed, output) as watch:
         try:
@@ -48,9 +57,14 @@ def run_command(
         except StrategyError as error:
             failure = error
             result: Result = error.result  # type: ignore[attr-defined,no-redef]
+    without = None
+    moves = not isinstance(setup.config.broker.impact, NoImpact)
+    if counterfactual and moves and failure is None and not result.partial:
+        without = without_impact(setup.config)
+        run_folder.keep_counterfactual(folder, without)
     page = _page(folder) if setup.config.report.html else ""
-    answer: dict[str, Any] = {"result": result, "report": page}
-    lines = ["", *summary(result), *([f"{'report':<12}{page}"] if page else [])]
+    answer: dict[str, Any] = {"result": result, "without_impact": without, "report": page}
+    lines = ["", *summary(result, without), *([f"{'report':<12}{page}"] if page else [])]
     if failure is not None:
         print("".join(_users_traceback(failure)), end="", file=sys.stderr)
         answer["error"] = {"kind": "strategy", "message": str(failure), "notes": _notes(failure)}

@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine.average_day import with_average_days
 from engine.broker.models import LIVE, Account, BrokerConfig, RiskConfig
 from engine.errors import ConfigError
 from engine.feed import Feed
@@ -172,10 +173,13 @@ def build(config: Config, *, feed_overrides: Mapping[str, Any] | None = None) ->
             raise ConfigError(f"{config.name}: {explain(error, cls.Params, f'{at}.params')}") from None
         strategies.append(cls(params))
         entries.append(msgspec.structs.replace(entry, params=msgspec.to_builtins(params, enc_hook=str)))
+    feed = make_feed(config, feed_overrides)
+    try:
+        broker = with_average_days(config.broker, feed)
+    except ConfigError as error:
+        raise ConfigError(f"{config.name}: {error}") from None
     return Setup(
-        config=msgspec.structs.replace(config, strategies=entries),
-        feed=make_feed(config, feed_overrides),
-        strategies=strategies,
+        config=msgspec.structs.replace(config, strategies=entries, broker=broker), feed=feed, strategies=strategies
     )
 
 

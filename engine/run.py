@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import clock, run_folder
+from engine.average_day import with_average_days
 from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.config import Config, Setup, build, load
 from engine.errors import ConfigError, StrategyError, TickwrightError
@@ -101,7 +102,8 @@ def run(
     accounts : sequence of Account
         One for each strategy; by default "main", or "main-1", "main-2", …, with 10 M USD each.
     broker, risk : BrokerConfig, RiskConfig
-        Models and limits; by default the pessimistic ones of ``engine.broker.models``.
+        Models and limits; by default the pessimistic ones of ``engine.broker.models``. What the impact model needs to
+        know of an average day, and is not told, is measured from the feed's tape.
     seed : int
         Of every draw.
     name : str
@@ -132,10 +134,11 @@ def run(
     owners = list(accounts) or [Account(name="main" if len(many) == 1 else f"main-{n + 1}") for n in range(len(many))]
     if len(owners) != len(many) or not many:
         raise ConfigError(f"{len(many)} strategies and {len(owners)} accounts; give each strategy its own account")
+    broker = with_average_days(broker or BrokerConfig(), feed)
     if out is not None:
         if journal is not None:
             raise ConfigError("out= and journal= are two places for one journal; give one of them")
-        terms = {"broker": broker or BrokerConfig(), "risk": risk or RiskConfig(), "seed": seed, "name": name}
+        terms = {"broker": broker, "risk": risk or RiskConfig(), "seed": seed, "name": name}
         config = recipe(many, feed, accounts=owners, **terms)
         setup = Setup(config=config, feed=feed, strategies=many)
         return run_into(run_folder.create(Path(out), overwrite=overwrite), setup, watch=watch)
@@ -250,7 +253,7 @@ def _venue(
     strategies: list[Strategy],
     feed: Feed,
     accounts: list[Account],
-    broker: BrokerConfig | None,
+    broker: BrokerConfig,
     risk: RiskConfig | None,
     seed: int,
     journal: Journal,

@@ -5,6 +5,7 @@ config.toml    the config as it was resolved, every default spelled out; `tickwr
 manifest.json  fingerprint, seed, hashes of tapes and strategies, versions, host, wall clock
 journal.bin    every decision and its outcome (``engine.journal``)
 results.json   ``engine.result.Result``
+without.json   the same of the run once more without own impact, where that was asked for
 report.html    a page to look at, where the extra `report` is installed
 =============  ==========================================================================================
 """
@@ -143,6 +144,11 @@ def abandon(folder: Path, manifest: RunManifest, reason: str) -> None:
     """Note why a run has no results, as far as the disk still takes it."""
     with contextlib.suppress(RunError):
         _write(folder / "manifest.json", _json(msgspec.structs.replace(manifest, partial=reason)))
+
+
+def keep_counterfactual(folder: Path, result: Result) -> None:
+    """Write what the run came to without own impact."""
+    _write(folder / "without.json", _json(result))
 
 
 def read(path: str | os.PathLike[str]) -> SavedRun:

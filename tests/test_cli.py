@@ -159,6 +159,16 @@ def test_results_add_up(home: Path, capsys: Any) -> None:
     assert result["orders"]["fills"] == holding["fills"] > 0
 
 
+def test_a_run_says_what_it_came_to_without_own_impact(home: Path, capsys: Any) -> None:
+    both = answer(capsys, "run", "mine.toml")[1]
+    alone = answer(capsys, "run", "mine.toml", "--set", 'broker.impact={type="none"}')[1]
+    assert both["without_impact"]["fingerprint"] == alone["result"]["fingerprint"] != both["result"]["fingerprint"]
+    assert alone["without_impact"] is None
+    assert answer(capsys, "run", "mine.toml", "--no-counterfactual")[1]["without_impact"] is None
+    main(["run", "mine.toml", "--quiet"])
+    assert "no impact   P/L main" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

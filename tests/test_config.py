@@ -183,7 +183,9 @@ def test_tapes_are_relative_to_the_config_at_any_depth_and_those_that_ship_keep_
 
 
 def test_build_makes_what_the_config_names(folder: Path) -> None:
-    config = parse({**MINIMAL, "feed": "mine.py:Feed", "params": {"symbol": "A"}}, folder=folder)
+    no_impact = {"impact": {"type": "none"}}  # the tape is empty and says nothing of an average day
+    data = {**MINIMAL, "feed": "mine.py:Feed", "params": {"symbol": "A"}, "broker": no_impact}
+    config = parse(data, folder=folder)
     config = msgspec.structs.replace(config, feed=f"{folder}/mine.py:Feed")
     setup = build(config, feed_overrides={"chunks": 7})
     assert setup.strategies[0].params.symbol == "A"

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from engine.broker.impact import Impact, NoImpact
+from engine.broker.impact import Impact, Propagator
 
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000_000_000)]
 Ppm = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
@@ -75,7 +75,7 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     fees: Fees = Fees()
     fills: Fills = Fills()
     borrow: Borrow = Borrow()
-    impact: Impact = NoImpact()
+    impact: Impact = Propagator()  # a run measures the average days that it needs and is not given
 
 
 class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -98,7 +98,7 @@ class SimulatedBroker:
     actions : sequence of CorporateAction
         In order of time.
     config, risk : BrokerConfig, RiskConfig
-        Models and limits.
+        Models and limits; by default without a footprint, which needs an average day of each instrument.
     seed : int
         Of every draw (0 <= seed < 2^63).
     accounts, wakes, wants : sequences of equal length
@@ -133,7 +133,7 @@ class SimulatedBroker:
         self.instruments = list(instruments)
         self.symbols = [instrument.symbol for instrument in instruments]
         self.accounts = list(accounts)
-        self.config = config or BrokerConfig()
+        self.config = config or BrokerConfig(impact=NoImpact())
         self.risk = risk or RiskConfig()
         self.journal = journal or Journal()
         self.account = 0  # whom the last event woke
@@ -243,8 +243,10 @@ class SimulatedBroker:
             elif leg != "feed":
                 w[leg] = model
         if not isinstance(c.impact, NoImpact):
-            impacts, table = prepare(c.impact, self.symbols)
-            self._own("impacts", impacts)
+            impacts, table = prepare(c.impact, [i.symbol for i in self.instruments if i.book != "NONE"])
+            states = self._own("impacts", np.zeros(len(self.instruments), impacts.dtype))
+            states["cell"] = 1  # of what has no book, where nothing of ours trades
+            states[[i.book != "NONE" for i in self.instruments]] = impacts
             self._own("impact_table", table)
             self.displaces = c.impact.mode == "footprint"
             w["impact"] = FOOTPRINT if self.displaces else COST

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from engine.broker.impact import Impact, NoImpact, Propagator
 from engine.broker.models import Fees, Latency, Lognormal, RiskConfig
 from engine.config import FEES, LIMITS, Config
 from engine.reports.formats import duration, moment, money
@@ -30,12 +31,37 @@ def banner(config: Config, market: Manifest, rows: int) -> list[str]:
         cash = ", ".join(f"{money(amount)} {currency}" for currency, amount in entry.account.cash.items())
         lines.append(("strategy", f"{entry.strategy}({_arguments(entry.params)})"))
         lines.append(("account", f"{entry.account.name}, {cash}"))
-    lines += [(name, _parameters(value)) for name, value in _fields(config.broker)]
-    if not hasattr(config.broker, "impact"):
-        lines.append(("impact", "none: own orders do not move the replayed market, so large ones look too cheap"))
+    lines += [(name, _parameters(value)) for name, value in _fields(config.broker) if name != "impact"]
+    lines += _impact(config.broker.impact)
     lines.append(("risk", f"preset {config.risk.preset}: {_parameters(config.risk, _is_limit_on)}"))
     lines.append(("risk off", ", ".join(n for n, value in _fields(config.risk) if not _is_limit_on(value)) or "none"))
     return [f"{name:<12}{text}" for name, text in lines]
+
+
+def _impact(impact: Impact) -> list[tuple[str, str]]:
+    """What our own orders do to the market, and what is taken for an average day."""
+    if isinstance(impact, NoImpact):
+        return [("impact", "none: own orders do not move the replayed market, so large ones look too cheap")]
+    text = {
+        "footprint": "footprint: own fills displace the market that is replayed",
+        "cost": "cost: own fills are charged what they would displace, the market stays",
+    }[impact.mode]
+    model = f"{msgspec.structs.asdict(impact).get('model', type(impact).__struct_config__.tag)}"
+    shown = [
+        f"{name} {_value(impact, name, value)}"
+        for name, value in _fields(impact)
+        if name not in ("mode", "market", "model", "region") and value not in (None, False)
+    ]
+    if isinstance(impact, Propagator):
+        where = "own parameters" if impact.parameters else f"region {impact.region}"
+        shown.insert(0, f"{where} ({_parameters(impact.used)})")
+    first = list(impact.market.items())[:8]
+    days = ", ".join(f"{symbol} {day.daily_volume:,} at {day.daily_volatility:.2%}" for symbol, day in first)
+    more = f" and {len(impact.market) - 8} more" if len(impact.market) > 8 else ""
+    return [
+        ("impact", f"{text}; {model}, {', '.join(shown)}"),
+        ("average day", f"{days}{more} volatility, measured from this tape where not given"),
+    ]
 
 
 def _market(market: Manifest, rows: int) -> str:

@@ -6,8 +6,8 @@ from engine.reports.formats import counts, moment, money
 from engine.result import Balance, Holding, ParentCost, Result
 
 
-def summary(result: Result) -> list[str]:
-    """The lines that end a run."""
+def summary(result: Result, without: Result | None = None) -> list[str]:
+    """The lines that end a run; ``without`` is what it came to in a market that own orders do not move."""
     lines = [("data", _data(result))]
     if result.synthetic:
         lines.append(("", "the market is synthetic: what works on it is no evidence of what works on a real one"))
@@ -20,10 +20,31 @@ def summary(result: Result) -> list[str]:
         lines.append(
             ("P/L", f"{balance.account}: {money(balance.pnl)} {balance.currency} ({_made_of(result, balance)})")
         )
+    if without is not None:
+        lines += [("no impact", text) for text in _against(result, without)]
     lines.append(("fingerprint", result.fingerprint))
     if result.folder:
         lines.append(("folder", result.folder))
     return [f"{name:<12}{text}" for name, text in lines]
+
+
+def _against(result: Result, without: Result) -> list[str]:
+    """What the same run came to without own impact, and so what impact cost."""
+    lines = []
+    for parent, free in zip(result.parents, without.parents, strict=False):
+        texts = [
+            f"{name} {after:+.2f} bp instead of {before:+.2f}"
+            for name, before, after in (
+                ("arrival", parent.slippage_arrival_bp, free.slippage_arrival_bp),
+                ("market VWAP", parent.slippage_vwap_bp, free.slippage_vwap_bp),
+            )
+            if before is not None and after is not None
+        ]
+        lines.append(f"{parent.name}: {free.done:,} done; {', '.join(texts) or 'nothing to compare'}")
+    for balance, free in zip(result.balances, without.balances, strict=True):
+        change = money(balance.pnl - free.pnl)
+        lines.append(f"P/L {balance.account}: {money(free.pnl)} {balance.currency}; own impact changed it by {change}")
+    return lines
 
 
 def _data(result: Result) -> str:

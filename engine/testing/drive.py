@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.events import Event, Quote
 from engine.journal import RECORD, Journal
@@ -23,7 +24,7 @@ class Scenario:
     tape: Tape
     programs: list[list[Step]]
     wakes: list[Wake]
-    config: BrokerConfig = field(default_factory=BrokerConfig)
+    config: BrokerConfig = field(default_factory=lambda: BrokerConfig(impact=NoImpact()))
     risk: RiskConfig = field(default_factory=RiskConfig)
     seed: int = 0
     cash: int = 1_000_000_000

@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import msgspec
 import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from engine.broker.impact import Market, NoImpact
 from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.broker.simulated import SimulatedBroker
 from engine.journal import RECORD, Adjustment, Journal, RecordKind
@@ -97,6 +99,9 @@ class _Kept(Journal):
         self.parts.append(records.copy())
 
 
+AVERAGE_DAY = Market(daily_volume=2_000, daily_volatility=0.05)  # generated tapes trade sizes of 1 to 40
+
+
 class StrategyLaws:
     """Inherit, define ``make_strategy``, and the methods below are your tests."""
 
@@ -146,12 +151,20 @@ class StrategyLaws:
             return self.own_tape
         return data.draw(tapes(unit_ns=self.unit_ns))
 
+    def _models(self, tape: Tape) -> BrokerConfig:
+        """With an average day for each instrument: one measured from the tape would know its later rows."""
+        impact = self.broker.impact
+        if isinstance(impact, NoImpact):
+            return self.broker
+        market = {instrument.symbol: AVERAGE_DAY for instrument in tape.instruments} | impact.market
+        return msgspec.structs.replace(self.broker, impact=msgspec.structs.replace(impact, market=market))
+
     def _replay(self, tape: Tape, at: Sequence[int] = ()) -> _Watched:
         strategy = self.make_strategy()
         currencies = {instrument.currency for instrument in tape.instruments}
         broker = _Watched(
-            tape.instruments, sessions=tape.sessions, actions=tape.manifest.actions, config=self.broker, risk=self.risk,
-            accounts=[Account(cash=dict.fromkeys(sorted(currencies), 10**13))], wakes=[strategy.wake],
+            tape.instruments, sessions=tape.sessions, actions=tape.manifest.actions, config=self._models(tape),
+            risk=self.risk, accounts=[Account(cash=dict.fromkeys(sorted(currencies), 10**13))], wakes=[strategy.wake],
             wants=[wants(strategy)], journal=_Kept(),
         )  # fmt: skip
         for _ in wakeups(strategy, Pieces(tape, at), broker):

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import events
+from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig, Lognormal, RiskConfig
 from engine.events import Event
 from engine.instruments import Instrument
@@ -85,7 +86,7 @@ class ReferenceBroker:
     ) -> None:
         self.instruments = list(instruments)
         self.sessions = sorted(sessions)
-        self.config = config or BrokerConfig()
+        self.config = config or BrokerConfig(impact=NoImpact())
         self.seed = seed
         self.journal = journal or Journal()
         self.wakes, self.wants = list(wakes), list(wants)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenarios import compiled, scenarios
 
+from engine.broker.impact import NoImpact
 from engine.broker.models import BrokerConfig, Latency, Queue, RiskConfig
 from engine.instruments import Instrument
 from engine.journal import RecordKind
@@ -22,7 +24,7 @@ from engine.testing.drive import Scenario, drive
 from engine.testing.generators import Step
 from engine.testing.reference import ReferenceBroker
 
-SLOW_WAY = BrokerConfig(latency=Latency(feed=1, entry=2, response=3))
+SLOW_WAY = BrokerConfig(latency=Latency(feed=1, entry=2, response=3), impact=NoImpact())
 NO_LIMITS = RiskConfig(stale_ns=0, collar_ppm=0, max_notional=0)
 NOTHING = Step("nothing", 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0)
 WATCH = Wake(on_quote=True, on_trade=True, on_depth=True, on_bar=True, on_close=True, on_status=True)
@@ -38,7 +40,7 @@ def order(side: int, ticks: int, size: int, tif: TimeInForce = TimeInForce.GTC) 
 
 def play(make, tape: Tape, *programs: list[Step], queue: str = "pessimistic"):
     """Records of programs, one an account, woken by every group of rows and by nothing else."""
-    config = BrokerConfig(latency=SLOW_WAY.latency, queue=Queue(model=queue))
+    config = msgspec.structs.replace(SLOW_WAY, queue=Queue(model=queue))
     wakes, wants = [WATCH] * len(programs), [(False, False)] * len(programs)
     return drive(make, Scenario(tape, list(programs), wakes, config, NO_LIMITS, wants=wants)).records
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenarios import compiled
 
+from engine.broker.impact import NoImpact
 from engine.broker.models import BrokerConfig, Latency
 from engine.instruments import Instrument
 from engine.strategy import Wake
@@ -27,6 +28,7 @@ def _tape(steps: list[tuple[int, int]]) -> Tape:
     return Tape(rows, Manifest(instruments=[Instrument(symbol="A", tick=1)], sessions=[(0, 10**9)]))
 
 
+RECORDED = Latency(feed="recorded", entry=0, response=0)
 late = st.lists(st.tuples(st.integers(0, 60), st.integers(-5, 200)), min_size=1, max_size=60)
 cuts = st.lists(st.integers(1, 59), max_size=5)
 
@@ -39,7 +41,9 @@ def test_with_recorded_latency_a_timer_sees_the_rows_received_by_then(steps, at)
     wakes = [Wake(every_ns=10)]
     sights = drive(
         compiled(),
-        Scenario(tape, [[]], wakes, BrokerConfig(latency=Latency(feed="recorded", entry=0, response=0))),
+        Scenario(
+            tape, [[]], wakes, BrokerConfig(latency=Latency(feed="recorded", entry=0, response=0), impact=NoImpact())
+        ),
         sorted({cut for cut in at if cut < len(steps)}),
     ).sights
     last = received[-1]
@@ -56,7 +60,7 @@ def test_with_recorded_latency_each_quote_wakes_when_it_is_received(steps, at) -
     received = list(accumulate(np.maximum(tape.rows["ts_event"], tape.rows["ts_recv"]).tolist(), max))
     sights = drive(
         compiled(),
-        Scenario(tape, [[]], [Wake(on_quote=True)], BrokerConfig(latency=Latency(feed="recorded"))),
+        Scenario(tape, [[]], [Wake(on_quote=True)], BrokerConfig(latency=RECORDED, impact=NoImpact())),
         sorted({cut for cut in at if cut < len(steps)}),
     ).sights
     assert [sight.now for sight in sights] == received

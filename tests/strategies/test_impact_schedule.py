@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_market import CLOSE, OPEN, small_market
 
 from engine import KeptJournal, run
-from engine.broker.impact import Market
+from engine.broker.impact import Market, Propagator
 from engine.broker.models import BrokerConfig, Latency
 from engine.errors import ConfigError
 from engine.parent import ParentOrder
@@ -22,7 +22,10 @@ from strategies.vwap_schedule import VwapSchedule
 
 DAY = {symbol: Market(daily_volume=100_000, daily_volatility=0.02) for symbol in ("A", "X")}
 QUICK = Tactics(every_ms=1, finish_s=0)
-SLOW = BrokerConfig(latency=Latency(feed=50 * MILLISECOND, entry=300 * MILLISECOND, response=400 * MILLISECOND))
+SLOW = BrokerConfig(
+    latency=Latency(feed=50 * MILLISECOND, entry=300 * MILLISECOND, response=400 * MILLISECOND),
+    impact=Propagator(market={"X": Market(daily_volume=1_000_000, daily_volatility=0.02)}),  # not from later rows
+)
 
 
 def generated(side="buy", shares=300):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from small_market import OPEN, small_market
 
 from engine import KeptJournal, run
+from engine.broker.impact import Market, Propagator
 from engine.broker.models import BrokerConfig, Latency
 from engine.journal import RecordKind
 from engine.strategy import MILLISECOND, SECOND
@@ -17,7 +18,10 @@ from strategies.touch_quoter import TouchQuoter
 from strategies.twap import Twap
 from strategies.vwap_schedule import VwapSchedule
 
-SLOW = BrokerConfig(latency=Latency(feed=50 * MILLISECOND, entry=300 * MILLISECOND, response=400 * MILLISECOND))
+SLOW = BrokerConfig(
+    latency=Latency(feed=50 * MILLISECOND, entry=300 * MILLISECOND, response=400 * MILLISECOND),
+    impact=Propagator(market={"X": Market(daily_volume=1_000_000, daily_volatility=0.02)}),  # not from later rows
+)
 
 
 def order(side="buy", shares=2_000, **terms):
