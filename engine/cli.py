@@ -1,4 +1,4 @@
-"""The command: ``tickwright demo | run | verify | data | impact | configs | doctor | bench``.
+"""The command: ``tickwright demo | run | verify | costs | data | impact | configs | doctor | bench``.
 
 Each command is a few lines here and a function elsewhere, which is imported when it is needed: ``--help`` is quick.
 Standard output holds the answer (with ``--json`` exactly one object), standard error everything said meanwhile.
@@ -132,6 +132,26 @@ def verify(folder: Path, *, output: Output = PLAIN) -> int:
     from engine.commands import verify_command
 
     return verify_command(folder, output)
+
+
+@app.command
+def costs(folder: Path, *, html: Path | None = None, no_counterfactual: bool = False, output: Output = PLAIN) -> int:
+    """Say what a run's parent orders cost, and why: slippage split so that nothing is left over.
+
+    Example: tickwright costs runs/vwap_demo --html costs.html
+
+    Parameters
+    ----------
+    folder
+        A run folder.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    no_counterfactual
+        Do not replay the run without its impact; own impact is then not told apart from the market's moves.
+    """
+    from engine.costs_command import costs_command
+
+    return costs_command(folder, html, not no_counterfactual, output)
 
 
 @app.command

@@ -30,7 +30,7 @@ SIDE_ROOMS = {
     "engine.rates": {"engine.rates"},
 }
 # Between the user's machine and the engine: these may read clocks, folders and environments, and show reports.
-SHELL = {"cli", "commands", "data_commands", "doctor", "progress", "stats_command", "verify"}
+SHELL = {"cli", "commands", "costs_command", "data_commands", "doctor", "progress", "stats_command", "verify"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
 FEEDS_USE = {"tape", "events", "feed", "instruments", "errors", "verdict", "levels", "compiled", "orders", "lee_ready"}
 BANNED_MODULES = {"time", "random", "uuid", "secrets", "asyncio", "threading", "multiprocessing", "locale"}
