@@ -71,7 +71,7 @@ def _accrual(tables: Mapping[str, Mapping[str, Column]], title: str) -> dict[str
             )
     layout = _layout(title, height=430)
     layout |= {
-        "xaxis": {"title": {"text": "market volume since the order's start, in units of a 13th of an average day"}},
+        "xaxis": {"title": {"text": "market volume since the order's start"}},
         "yaxis": {"title": {"text": "impact, bp"}, "domain": [0.32, 1.0], "zeroline": True},
         "yaxis2": {"title": {"text": "size"}, "domain": [0.0, 0.22], "zeroline": True},
     }
@@ -117,6 +117,7 @@ def _basket(tables: Mapping[str, Mapping[str, Column]], title: str) -> dict[str,
             "range": [-reach, reach],
             "showgrid": False,
             "zeroline": False,
+            "tickmode": "auto",
         },
         "yaxis3": {"title": {"text": "money done"}, "domain": [0.0, 0.27], "rangemode": "tozero"},
         "shapes": [
@@ -143,9 +144,10 @@ def _path(tables: Mapping[str, Mapping[str, Column]], title: str) -> dict[str, A
         _trace(x, path["market_net_traded"], "market's net volume", MARKET, axis="y2"),
         _trace(x, path["own_net_traded"], "our net volume", "#c2410c", axis="y2"),
         _trace(x, path["net_order_flow"], "net order flow of quotes (right)", DARK, axis="y4"),
-        _trace(x, path["target"], "target", MARKET, axis="y3"),
         _trace(x, path["done"], "done", LINE, axis="y3", shape="hv"),
+        _trace(x, path["target"], "target", "#111827", axis="y3"),
     ]
+    traces[-1]["line"] |= {"dash": "dot", "width": 1}
     layout = _layout(title, height=700)
     layout |= {
         "xaxis": {"type": "date", "anchor": "y3", "title": {"text": "UTC"}},
@@ -158,6 +160,7 @@ def _path(tables: Mapping[str, Mapping[str, Column]], title: str) -> dict[str, A
             "side": "right",
             "showgrid": False,
             "zeroline": False,
+            "tickmode": "auto",
         },
     }
     layout["margin"]["r"] = 80
@@ -176,7 +179,7 @@ def _layout(title: str, *, height: int) -> dict[str, Any]:
         "title": {"text": title, "x": 0, "xref": "paper", "xanchor": "left", "font": {"size": 15}},
         "height": height,
         "margin": {"l": 80, "r": 20, "t": 95, "b": 55},
-        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom"},
+        "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "traceorder": "normal"},
         "hovermode": "x",
         "template": "none",
         "font": {"family": "system-ui, sans-serif", "size": 12.5},

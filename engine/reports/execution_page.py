@@ -82,7 +82,7 @@ def _basket(n: int, one: BasketCosts, costs: Costs, pictures: list[tuple[str, Pi
         )
     facts += [one.no_interval] * bool(one.no_interval)
     title = f"Basket in {one.currency}"
-    mine = [pair for pair in pictures if pair[1].kind == "basket profile" and pair[1].title.endswith(one.currency)]
+    mine = [pair for pair in pictures if pair[1].parent is None and pair[1].currency == one.currency]
     return {
         "title": title,
         "facts": facts,
@@ -98,7 +98,7 @@ def _parent(n: int, one: ParentCosts, pictures: list[tuple[str, Picture]]) -> di
         f"{one.account} {'buys' if one.side > 0 else 'sells'} {one.size:,} {one.symbol}, {one.done:,} done, "
         f"{moment(one.start)} to {moment(one.end)} UTC; benchmark {one.benchmark:,.6g}, the recorded market's VWAP"
     ]
-    mine = [pair for pair in pictures if pair[1].title.startswith(f"{one.name}:")]
+    mine = [pair for pair in pictures if pair[1].parent == n]
     return {
         "title": one.name,
         "facts": facts,

@@ -33,14 +33,15 @@ def pictures(parents: Sequence[ParentCosts], world: World, free: Sequence[Sight]
     """Of a run: a basket's for each currency, then two for each of the first parents."""
     numbers = {one.symbol: k for k, one in enumerate(world.setup.feed.tape.instruments)}
     accounts = [account.name for account in world.setup.accounts]
-    known: dict[str, list[_Path]] = {}
-    for told, parent in zip(parents, world.result.parents, strict=True):
+    paths = []
+    for n, (told, parent) in enumerate(zip(parents, world.result.parents, strict=True)):
         number = numbers[parent.symbol]
-        path = _Path(told, parent, number, accounts.index(parent.account), world, free[number], saved)
-        known.setdefault(told.currency, []).append(path)
-    found = [picture for currency, paths in sorted(known.items()) if (picture := _basket(currency, paths))]
-    for path in [path for paths in known.values() for path in paths][:PARENTS]:
-        found += [picture for picture in (_accrual(path), _accrual(path, close=True), _path(path)) if picture]
+        paths.append(_Path(n, told, parent, number, accounts.index(parent.account), world, free[number], saved))
+    currencies = sorted({told.currency for told in parents})
+    found = [_basket(currency, [path for path in paths if path.told.currency == currency]) for currency in currencies]
+    for path in paths[:PARENTS]:
+        accruals = _accrual(path), _accrual(path, close=True)
+        found += [*(picture for picture in accruals if picture is not None), _path(path)]
     return found
 
 
@@ -49,6 +50,7 @@ class _Path:
 
     def __init__(
         self,
+        index: int,
         told: ParentCosts,
         parent: ParentCost,
         number: int,
@@ -57,7 +59,7 @@ class _Path:
         free: Sight,
         saved: SavedRun,
     ) -> None:
-        self.told, self.number, self.world, self.free = told, number, world, free
+        self.index, self.told, self.number, self.world, self.free = index, told, number, world, free
         self.sight = world.sights[number]
         self.instrument = world.setup.feed.tape.instruments[number]
         sessions = world.setup.feed.tape.sessions
@@ -114,18 +116,27 @@ def _accrual(path: _Path, *, close: bool = False) -> Picture | None:
     dark = path.dark[: len(fills)]
     ticks = path.sight.times
     ticks = ticks[(ticks >= start) & (ticks <= end)]
-    ts = _thin(np.unique(np.concatenate([ticks, [start, end]])))
+    ts = np.unique(np.concatenate([ticks, [start, end]]))
+    stands = path.sight.twice_mid(ts) - path.free.twice_mid(ts)
+    ts = _thin(ts[np.concatenate([[True], np.diff(stands) != 0]) | (ts == end)], 2 * POINTS)  # where it changed
     tables = [_table("impact", volume=path.volume(ts), impact_bp=path.impact_bp(ts), time_ms=ts / 1e6)]
     for name, which in (("lit", ~dark), ("dark", dark)):
         some = fills[which]
         some = some if close else _thin(some)
         at = some["ts"]
         tables.append(_table(name, volume=path.volume(at), size=some["size"] * told.side, impact_bp=path.impact_bp(at)))
-    unit = "clock units (a 13th of an average day)" if path.unit else "size units"
-    return Picture(kind="impact accrual", title=title, tables=tables, note=f"volume in {unit}, since the order's start")
+    unit = "clock units, parts of an average day as the model counts them" if path.unit else "size units"
+    return Picture(
+        kind="impact accrual",
+        parent=path.index,
+        currency=told.currency,
+        title=title,
+        tables=tables,
+        note=f"market volume in {unit}; impact is rounded to ticks, as the market is displaced",
+    )
 
 
-def _basket(currency: str, paths: list[_Path]) -> Picture | None:
+def _basket(currency: str, paths: list[_Path]) -> Picture:
     """Dollar-weighted moves of buys and sells since arrival, our impact on them, and what was traded lit and dark."""
     longest = max(path.told.end - path.told.start for path in paths)
     before = max(min(path.told.start - path.session[0], longest // 3) for path in paths)
@@ -143,6 +154,8 @@ def _basket(currency: str, paths: list[_Path]) -> Picture | None:
             columns[f"{name}_{venue}"] = total
     return Picture(
         kind="basket profile",
+        parent=None,
+        currency=currency,
         title=f"Basket of {len(paths)} parent{'s' * (len(paths) > 1)} in {currency}",
         tables=[_table("profile", **columns), _table("span", minutes=[0.0, longest / MINUTE])],
         note="weighted by value at arrival; minutes since each parent's arrival",
@@ -163,7 +176,7 @@ def _weighted(paths: list[_Path], since: NDArray[np.int64], value: Any, *, relat
     return np.where(weights > 0, total / np.maximum(weights, 1), np.nan)
 
 
-def _path(path: _Path) -> Picture | None:
+def _path(path: _Path) -> Picture:
     """Price and trades; net volume of the market and ours, net order flow of quotes; target and done."""
     told, unit = path.told, path.instrument.quoted(1)
     margin = (told.end - told.start) // 20
@@ -181,6 +194,8 @@ def _path(path: _Path) -> Picture | None:
     some = _thin(trades)
     return Picture(
         kind="path",
+        parent=path.index,
+        currency=told.currency,
         title=f"{told.name}: path of the order",
         tables=[
             _table(
@@ -214,8 +229,8 @@ def order_flow(sight: Sight) -> Floats:
     return np.concatenate([[0.0, 0.0], np.cumsum(up - down)])
 
 
-def _thin(values: Any) -> Any:
-    return values[:: max(1, -(-len(values) // POINTS))]
+def _thin(values: Any, most: int = POINTS) -> Any:
+    return values[:: max(1, -(-len(values) // most))]
 
 
 def _table(name: str, **columns: Any) -> Table:

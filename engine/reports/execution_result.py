@@ -194,6 +194,8 @@ class Picture(msgspec.Struct, frozen=True, kw_only=True):
     """One of the slides' pictures."""
 
     kind: str  # "impact accrual", "basket profile" or "path"
+    parent: int | None  # index of the parent it is of
+    currency: str
     title: str
     tables: list[Table]
     note: str = ""
