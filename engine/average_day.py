@@ -30,7 +30,7 @@ AT_ONCE = 1_000_000  # rows looked at together
 
 
 def with_average_days(broker: BrokerConfig, feed: Feed) -> BrokerConfig:
-    """The same models, with ``impact.market`` complete for every instrument that has a book.
+    """The same models, with ``impact.market`` complete for every instrument that has a book or trades.
 
     Raises
     ------
@@ -47,10 +47,13 @@ def with_average_days(broker: BrokerConfig, feed: Feed) -> BrokerConfig:
             raise ConfigError(
                 f"$.broker.impact.market: the tape has no instrument '{symbol}'{did_you_mean(symbol, symbols)}"
             )
-    missing = [n for n, one in enumerate(instruments) if one.book != "NONE" and one.symbol not in impact.market]
+    missing = [n for n, symbol in enumerate(symbols) if symbol not in impact.market]
     if not missing:
         return broker
     parts = getattr(feed, "parts", [feed.tape.rows])
+    if any(instruments[n].book == "NONE" for n in missing):
+        printed = _printed(parts)
+        missing = [n for n in missing if instruments[n].book != "NONE" or n in printed]
     found = measure(parts, instruments, feed.tape.sessions, missing)
     return msgspec.structs.replace(broker, impact=msgspec.structs.replace(impact, market={**impact.market, **found}))
 
@@ -114,6 +117,15 @@ def _trades(parts: Sequence[NDArray[np.void]], wanted: Sequence[int]) -> tuple[d
                 column[n].append(mine[name])
     empty = np.zeros(0, np.int64)
     return tuple({n: np.concatenate([empty, *found]) for n, found in column.items()} for column in columns)
+
+
+def _printed(parts: Sequence[NDArray[np.void]]) -> set[int]:
+    """Which instruments have trades."""
+    found: set[int] = set()
+    for rows in _pieces(parts):
+        traded = (rows["kind"] == Kind.TRADE) | (rows["kind"] == Kind.EXECUTE)
+        found.update(np.unique(rows["instrument"][traded]).tolist())
+    return found
 
 
 def _pieces(parts: Sequence[NDArray[np.void]]) -> Iterator[NDArray[np.void]]:

@@ -10,6 +10,7 @@ from engine.broker.impact_kernels import (
     on_market_volume,
     on_own_fill,
     rescale,
+    ticks_within_cell,
 )
 from engine.broker.kernel import kernel
 from engine.broker.orders import PEG_MID
@@ -55,6 +56,21 @@ def look(w, b):
     else:
         return False, 0
     return True, displacement_ticks(state, table, mid2, b.tick) * b.tick
+
+
+@kernel
+def stays(w, b, size):
+    """Whether a trade of the market leaves it where it stands: then it has entered the model, else nothing is done."""
+    pending = b.clock_volume - b.volume_entered + size
+    state = impacts_of(w)[b.instrument]
+    if b.mid2_seen == 0:
+        return False
+    lasts, ticks = ticks_within_cell(state, impact_table_of(w)[0], pending, b.mid2, b.tick)
+    if not lasts or ticks * b.tick != (b.charge if w.impact == COST else b.shift):
+        return False
+    state.volume += pending
+    b.volume_entered += pending
+    return True
 
 
 @kernel

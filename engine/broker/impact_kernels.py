@@ -50,9 +50,13 @@ def on_own_fill(state, table, side, size, kind, book):
 @kernel
 def displacement(state, table):
     """bp that the price stands away from the recorded one, positive after buying."""
-    if not state.moved:
-        return 0.0
-    row, part = _place(state.volume / state.cell)
+    return _displacement_at(state, table, state.volume) if state.moved else 0.0
+
+
+@kernel
+def _displacement_at(state, table, volume):
+    """The same when so much has been traded in the cell."""
+    row, part = _place(volume / state.cell)
     total = state.lasting
     for k in range(COLUMNS):
         low = table.kernel[row, k]
@@ -64,6 +68,15 @@ def displacement(state, table):
 def displacement_ticks(state, table, mid2, tick):
     """Whole ticks, half-even, by which recorded prices are shifted; ``mid2`` is bid + ask as recorded."""
     return int(_half_even(displacement(state, table) * mid2 / (20_000.0 * tick)))
+
+
+@kernel
+def ticks_within_cell(state, table, size, mid2, tick):
+    """(whether the cell outlasts a trade of ``size``, whole ticks of displacement after it); the state stays."""
+    volume = state.volume + size
+    if volume >= state.cell:
+        return False, 0
+    return True, int(_half_even(_displacement_at(state, table, volume) * mid2 / (20_000.0 * tick)))
 
 
 @kernel

@@ -243,10 +243,11 @@ class SimulatedBroker:
             elif leg != "feed":
                 w[leg] = model
         if not isinstance(c.impact, NoImpact):
-            impacts, table = prepare(c.impact, [i.symbol for i in self.instruments if i.book != "NONE"])
+            trades = [i.book != "NONE" or i.symbol in c.impact.market for i in self.instruments]
+            impacts, table = prepare(c.impact, [s for s, is_one in zip(self.symbols, trades, strict=True) if is_one])
             states = self._own("impacts", np.zeros(len(self.instruments), impacts.dtype))
-            states["cell"] = 1  # of what has no book, where nothing of ours trades
-            states[[i.book != "NONE" for i in self.instruments]] = impacts
+            states["cell"] = 1  # of what has neither book nor trades, so that nothing of ours trades there
+            states[trades] = impacts
             self._own("impact_table", table)
             self.displaces = c.impact.mode == "footprint"
             w["impact"] = FOOTPRINT if self.displaces else COST

@@ -9,6 +9,7 @@ orders in a book is read once (``_guard``), because memory that a kernel writes 
 from __future__ import annotations
 
 from engine.broker.fills import is_tradable, shrink_taken
+from engine.broker.footprint import stays
 from engine.broker.kernel import kernel
 from engine.broker.resting import level_changed
 from engine.broker.state import MASK, NEVER, WINDOW, books_of, orders_of, rows_of, sides_of, sizes_of, sources_of
@@ -74,14 +75,16 @@ def skim(w, i, due):
                 elif size < old and takes > 0:
                     shrink_taken(w, book, r.side, price, old - size)
         elif kind == TRADE:
-            if b.moves:
-                break
             if own > 0:
                 if r.flags & (HIDDEN | AUCTION | OUTSIDE) or r.side == 0:
                     break
                 reached = price - best_ask if r.side > 0 else best_bid - price
-                if reached > 0 or (reached == 0 and not _absorb(w, 2 * book + ((1 + r.side) >> 1), size)):
+                if reached > 0 or (reached == 0 and b.moves):
                     break
+                if reached == 0 and not _absorb(w, 2 * book + ((1 + r.side) >> 1), size):
+                    break
+            if b.moves and not stays(w, b, size):
+                break
             b.volume += size
             b.clock_volume += size
             b.last_trade, b.last_trade_seen = price, 1
