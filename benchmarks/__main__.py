@@ -69,7 +69,7 @@ def measure(rows: list[Row], rounds: int, peer: str | None) -> list[dict[str, An
     """Every workload ``rounds`` times, the engines taking turns; one dictionary for each engine and workload."""
     turns = [(OURS, row.ours) for row in rows]
     if peer:
-        turns += [(PEER, name) for row in rows for name in (row.compiled, row.python)]
+        turns += [(PEER, name) for row in rows for name in (row.compiled, row.python) if name]
     turns += [(engine, "open") for engine in ((OURS, PEER) if peer else (OURS,))]
     turns.sort(key=lambda turn: turn[1].removesuffix("_python"))  # a workload's engines one after the other
     seconds: dict[tuple[str, str], list[float]] = {turn: [] for turn in turns}

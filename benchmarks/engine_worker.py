@@ -16,6 +16,8 @@ from benchmarks import reference
 from benchmarks.tape import DATA
 from benchmarks.worker import Workload, serve
 from engine import kernel_cache
+from engine.broker.impact import Impact, Market, NoImpact, Propagator
+from engine.broker.models import BrokerConfig
 from engine.journal import Journal
 from engine.strategy import MILLISECOND, Strategy, Wake
 from engine.tape import Tape
@@ -23,6 +25,8 @@ from feeds.replay import TapeFeed
 
 SYMBOL = "S000"
 LOTS = 5
+STILL = NoImpact()
+MOVING = Propagator(market={SYMBOL: Market(daily_volume=47_000_000, daily_volatility=0.015)})  # as the tape trades
 
 
 class Idle(Strategy):
@@ -71,7 +75,7 @@ def tape(name: str) -> Tape:
     return Tape.load(DATA / name)
 
 
-def replay(strategy: Strategy, market: Tape, *, stop_after: int = 0) -> dict[str, Any]:
+def replay(strategy: Strategy, market: Tape, *, impact: Impact = STILL, stop_after: int = 0) -> dict[str, Any]:
     """Run a strategy over a tape; with ``stop_after`` leave after so many wakes."""
     from engine.broker.simulated import SimulatedBroker  # once the kernel cache has its place
     from engine.loop import wakeups, wants
@@ -80,6 +84,7 @@ def replay(strategy: Strategy, market: Tape, *, stop_after: int = 0) -> dict[str
         broker = SimulatedBroker(
             market.instruments,
             sessions=market.sessions,
+            config=BrokerConfig(impact=impact),
             wakes=[strategy.wake],
             wants=[wants(strategy)],
             journal=journal,
@@ -93,12 +98,12 @@ def replay(strategy: Strategy, market: Tape, *, stop_after: int = 0) -> dict[str
         return {"wakes": wakes, "records": journal.count, "fingerprint": journal.fingerprint[:16]}
 
 
-def timed(make: Callable[[], Strategy], name: str) -> Workload:
+def timed(make: Callable[[], Strategy], name: str, impact: Impact = STILL) -> Workload:
     """A workload of a strategy on a tape."""
 
     def prepare() -> tuple[Callable[[], Any], int]:
         market = tape(name)
-        return lambda: replay(make(), market), len(market)
+        return lambda: replay(make(), market, impact=impact), len(market)
 
     return prepare
 
@@ -117,6 +122,7 @@ def reference_loop() -> tuple[Callable[[], Any], int]:
 WORKLOADS: dict[str, Workload] = {
     "wake": timed(Idle, "ten_million"),
     "maker": timed(Maker, "ten_million"),
+    "maker_moves": timed(Maker, "ten_million", MOVING),
     "maker_1m": timed(Maker, "one_million"),
     "slicer": timed(Slicer, "ten_million"),
     "every_row": timed(Watcher, "one_million"),

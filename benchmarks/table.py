@@ -20,7 +20,7 @@ Written by `python -m benchmarks`.
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A line of the table: a workload of ours beside two of the peer's (compiled; its loop in Python)."""
+    """A line of the table: a workload of ours beside two of the peer's (compiled; its loop in Python), "" for none."""
 
     title: str
     ours: str
@@ -32,6 +32,7 @@ class Row(msgspec.Struct, frozen=True):
 ROWS = (
     Row("wake every 100 ms, no orders", "wake", "wake", "wake_python", "65, aim 90"),
     Row("maker: two orders replaced every 100 ms", "maker", "maker", "maker_python", "25, aim 40"),
+    Row("maker, its trades moving the market", "maker_moves", "", "", "20, and 60 % of the maker's"),
     Row("slicer: one child order each second", "slicer", "slicer", "slicer_python", "60, aim 90"),
     Row("woken on every row (1 M rows)", "every_row", "every_row", "every_row_python", "1.7, aim 3"),
     Row("100 instruments, wake every 100 ms", "hundred", "hundred", "hundred_python", "40"),
