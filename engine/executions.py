@@ -69,19 +69,17 @@ def read_table(file: Path) -> dict[str, NDArray[Any]]:
     ConfigError
         If the file cannot be read, or a column is missing or has what is no number or date.
     """
-    import pyarrow as pa  # a quarter of a second that other commands need not pay
-    import pyarrow.csv
-    import pyarrow.parquet
+    from pyarrow import ArrowException, csv, parquet  # a quarter of a second that other commands need not pay
 
     try:
-        table = pa.csv.read_csv(file) if file.suffix.lower() == ".csv" else pa.parquet.read_table(file)
-    except (pa.ArrowException, OSError) as error:
+        table = csv.read_csv(file) if file.suffix.lower() == ".csv" else parquet.read_table(file)
+    except (ArrowException, OSError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{file}: cannot be read as a table ({reason}); give a CSV with a head, or parquet") from None
     missing = [name for name in COLUMNS if name not in table.column_names]
     if missing:
         raise ConfigError(f"{file}: has no column {', '.join(missing)}; a row a parent needs {', '.join(COLUMNS)}")
-    columns = {name: _numbers(table.column(name).to_pylist(), name, file) for name in COLUMNS}
+    columns: dict[str, NDArray[Any]] = {name: _numbers(table.column(name).to_pylist(), name, file) for name in COLUMNS}
     if START in table.column_names:
         columns[START] = _moments(table.column(START).to_pylist(), file)
     return columns

@@ -90,7 +90,7 @@ def fit_executions(
     def residuals(theta: Floats, noise: float) -> Floats:
         return np.concatenate([(cost - _cost(theta, x)) / (noise * wander), (theta - centre) / PRIOR])
 
-    noise, theta = 1.0, np.clip(centre, LOW + 1e-6, HIGH - 1e-6)
+    noise, theta, missed = 1.0, np.clip(centre, LOW + 1e-6, HIGH - 1e-6), cost
     for _ in range(3):  # the noise needs the parameters, which hardly need the noise
         found = least_squares(residuals, theta, bounds=(LOW, HIGH), x_scale=PRIOR, args=(noise,))
         theta = found.x
@@ -113,7 +113,7 @@ def fit_executions(
         covariance=tuple(tuple(row) for row in covariance.tolist()),
         parents=cost.size,
         noise=noise,
-        residual_bp=float(np.sqrt(missed @ missed / cost.size)),
+        residual_bp=float(np.sqrt(np.mean((cost - _cost(theta, x)) ** 2))),
     )
 
 
