@@ -20,6 +20,10 @@ from fractions import Fraction
 from math import floor
 from typing import NamedTuple
 
+ROUNDED = (
+    4  # money units that a total may differ from the sum of its exact parts, if it is itself a sum of rounded ones
+)
+
 
 class Bin(NamedTuple):
     """A piece of the schedule."""
@@ -98,23 +102,23 @@ def add(terms: Sequence[Terms]) -> Terms:
 
 
 def share_out(total: int, parts: Sequence[Fraction]) -> list[int]:
-    """Whole numbers near ``parts`` that add up to ``total``, which is their sum rounded up or down.
+    """Whole numbers near ``parts`` that add up to ``total``: largest remainder, also for negative parts.
 
-    Each part is rounded down; what is left goes, one each, to the largest remainders, the earlier one first.
+    Each part is rounded down; what is left goes, one each, to the largest remainders, the earlier one first. Where
+    ``total`` is the sum of ``parts`` rounded up or down, no share is a whole unit away from its part.
 
     Raises
     ------
     ArithmeticError
-        If ``total`` is not the sum of ``parts``, rounded up or down.
+        If ``total`` is not the sum of ``parts``, but for the rounding of a few numbers.
     """
+    if abs(total - sum(parts)) >= ROUNDED:
+        raise ArithmeticError(f"{total:,} is not the sum of its parts, {float(sum(parts)):,.6f}")
     whole = [floor(part) for part in parts]
-    left = total - sum(whole)
+    each, rest = divmod(total - sum(whole), len(parts))
     order = sorted(range(len(parts)), key=lambda k: (whole[k] - parts[k], k))
-    if not 0 <= left <= sum(part.denominator != 1 for part in parts):
-        raise ArithmeticError(f"{total} is not the sum of its parts, {float(sum(parts)):,.6f}")
-    for k in order[:left]:
-        whole[k] += 1
-    return whole
+    more = set(order[:rest])
+    return [value + each + (k in more) for k, value in enumerate(whole)]
 
 
 def _of_trade(side: int, one: Bin, trade: Trade, traded: int) -> Terms:
