@@ -65,6 +65,12 @@ def run_command(
     page = _page(folder) if setup.config.report.html else ""
     answer: dict[str, Any] = {"result": result, "without_impact": without, "report": page}
     lines = ["", *summary(result, without), *([f"{'report':<12}{page}"] if page else [])]
+    if setup.config.report.costs and failure is None and not result.partial:
+        from engine.reports.execution import analyse  # not needed by every run
+        from engine.reports.execution_text import text
+
+        answer["costs"] = costs = analyse(folder, counterfactual=counterfactual)
+        lines += ["", *text(costs)]
     if failure is not None:
         print("".join(_users_traceback(failure)), end="", file=sys.stderr)
         answer["error"] = {"kind": "strategy", "message": str(failure), "notes": _notes(failure)}

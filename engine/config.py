@@ -53,6 +53,7 @@ class Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     """What is written beside the journal and the results."""
 
     html: bool = True  # a self-contained page, where the extra `report` is installed
+    costs: bool = False  # what parent orders cost and why, after the run (`tickwright costs` says it later, too)
 
 
 class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
