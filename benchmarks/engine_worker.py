@@ -26,7 +26,9 @@ from feeds.replay import TapeFeed
 SYMBOL = "S000"
 LOTS = 5
 STILL = NoImpact()
-MOVING = Propagator(market={SYMBOL: Market(daily_volume=47_000_000, daily_volatility=0.015)})  # as the tape trades
+MOVING = Propagator(
+    market={SYMBOL: Market(daily_volume=1_000_000, daily_volatility=0.015)}
+)  # thin: often moved by ticks
 
 
 class Idle(Strategy):
