@@ -29,6 +29,7 @@ from engine.errors import ConfigError
 from engine.feed import Feed
 from engine.instruments import MICRO
 from engine.names import import_class
+from engine.receive_times import check_receive_times
 from engine.shipped import shipped_tapes
 from engine.spelling import did_you_mean, explain
 from engine.strategy import Strategy
@@ -176,6 +177,7 @@ def build(config: Config, *, feed_overrides: Mapping[str, Any] | None = None) ->
         entries.append(msgspec.structs.replace(entry, params=msgspec.to_builtins(params, enc_hook=str)))
     feed = make_feed(config, feed_overrides)
     try:
+        check_receive_times(config.broker, feed)
         broker = with_average_days(config.broker, feed)
     except ConfigError as error:
         raise ConfigError(f"{config.name}: {error}") from None

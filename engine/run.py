@@ -29,6 +29,7 @@ from engine.feed import Feed
 from engine.journal import RECORD, Journal, read_journal
 from engine.names import source_digest
 from engine.portfolio import fold
+from engine.receive_times import check_receive_times
 from engine.recipe import recipe
 from engine.result import Result, balances, count_orders, holdings, market_vwap, parent_cost
 from engine.strategy import Strategy
@@ -135,6 +136,7 @@ def run(
     if len(owners) != len(many) or not many:
         raise ConfigError(f"{len(many)} strategies and {len(owners)} accounts; give each strategy its own account")
     broker = with_average_days(broker or BrokerConfig(), feed)
+    check_receive_times(broker, feed)
     if out is not None:
         if journal is not None:
             raise ConfigError("out= and journal= are two places for one journal; give one of them")
