@@ -8,7 +8,7 @@ touches only the levels that enter or leave it. Which of the two holds a level n
 from __future__ import annotations
 
 from engine.broker.kernel import kernel
-from engine.broker.state import BOOK, MASK, WINDOW, books_of, far_of, sides_of, sizes_of  # noqa: F401
+from engine.broker.state import MASK, WINDOW, books_of, far_of, sides_of, sizes_of
 
 L1, L2, L3, NONE = 1, 2, 3, 0
 

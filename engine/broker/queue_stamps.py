@@ -6,7 +6,7 @@ An open-addressing table with linear probing; a removed order's followers are mo
 from __future__ import annotations
 
 from engine.broker.kernel import kernel
-from engine.broker.state import MARKET, market_of  # noqa: F401
+from engine.broker.state import market_of
 
 
 @kernel

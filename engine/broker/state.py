@@ -76,8 +76,8 @@ WORLD = _ints(
     # limits
     "expiry_ns repeats stale_ns max_size max_notional collar_ppm rate burst max_open max_open_account max_position "
     "max_gross max_net margin_ppm self_trade_cancels fills_per_second daily_loss drawdown participation_ppm "
-    # why a table must grow, or what went wrong
-    "need trouble",
+    # whether a table must grow
+    "need",
 )
 
 BOOK = _ints(
