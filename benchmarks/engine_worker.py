@@ -26,9 +26,8 @@ from feeds.replay import TapeFeed
 SYMBOL = "S000"
 LOTS = 5
 STILL = NoImpact()
-MOVING = Propagator(
-    market={SYMBOL: Market(daily_volume=1_000_000, daily_volatility=0.015)}
-)  # thin: often moved by ticks
+# thin, so that what the maker trades moves the market by ticks
+MOVING = Propagator(market={SYMBOL: Market(daily_volume=1_000_000, daily_volatility=0.015)})
 
 
 class Idle(Strategy):

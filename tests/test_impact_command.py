@@ -162,6 +162,58 @@ def test_a_run_without_a_footprint_is_refused(tmp_path: Path, capsys: pytest.Cap
     assert "its orders did not move the market" in complaint(capsys, "impact", "fit", folder)
 
 
+def small(n: int) -> dict[str, Any]:
+    return executions(REGIONS["NA"], n, 1)
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        (small(29), "29 parents are too few"),
+        ({"participation": [0.1]}, "has no column duration, volatility, spread_bp, cost_bp"),
+        ({**small(40), "volatility": ["high"] * 40}, "volatility is 'high' in row 0, but must be a number"),
+        ({**small(40), "cost_bp": [None] + [1.0] * 39}, "cost_bp is nan in row 0"),
+        ({**small(40), "start": ["soon"] * 40}, "start is 'soon' in row 0; write a date or time"),
+    ],
+)
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_table_that_cannot_be_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str, table: dict[str, Any], says: str
+) -> None:
+    assert says in complaint(capsys, "impact", "fit", write(tmp_path / f"costs.{form}", table))
+
+
+def test_parameters_that_permit_manipulation_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planted = msgspec.structs.replace(REGIONS["NA"], gamma=0.25)
+    file = write(tmp_path / "costs.parquet", executions(planted, 2_000, 1, noise=0.01))
+    assert "impact fit of 2000 parents: gamma" in complaint(capsys, "impact", "fit", file)
+
+
+def test_sources_that_do_not_fit_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = write(tmp_path / "costs.csv", small(40))
+    (tmp_path / "broken.parquet").write_text("no parquet")
+    assert "name a table of executions" in complaint(capsys, "impact", "fit")
+    assert "neither a table" in complaint(capsys, "impact", "fit", table, "demo_day")
+    assert "a tape stands alone" in complaint(capsys, "impact", "fit", "demo_day", "demo_l2_hour")
+    assert "cannot be read as a table" in complaint(capsys, "impact", "fit", str(tmp_path / "broken.parquet"))
+    assert "cannot be read as a table" in complaint(capsys, "impact", "fit", str(tmp_path / "none.csv"))
+    assert "no such folder" in complaint(capsys, "impact", "fit", "demo_dya")
+
+
+def test_several_tables_are_fitted_as_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = dated(executions(REGIONS["NA"], 400, 1))
+    whole = write(tmp_path / "all.parquet", table)
+    parts = [
+        write(tmp_path / f"{n}.csv", {name: column[half] for name, column in table.items()})
+        for n, half in enumerate((slice(0, 150), slice(150, 400)))
+    ]
+    together, one = answer(capsys, "impact", "fit", *parts)[1], answer(capsys, "impact", "fit", whole)[1]
+    assert together["fit"]["parameters"] == pytest.approx(one["fit"]["parameters"], rel=1e-6)
+    assert together["forecast"] == pytest.approx(one["forecast"], rel=1e-6)
+
+
 def test_show_prints_every_regions_parameters(capsys: pytest.CaptureFixture[str]) -> None:
     code, found = answer(capsys, "impact", "show")
     assert code == 0

@@ -5,7 +5,7 @@ import pytest
 
 from engine.broker.impact import REGIONS, Parameters
 from engine.errors import ConfigError
-from engine.impact_fit import fit_executions
+from engine.impact_fit import check_forward, fit_executions
 from engine.impact_path import mean_cost_bp
 
 NAMES = Parameters.__struct_fields__
@@ -56,6 +56,48 @@ def test_planted_parameters_are_recovered_within_two_standard_errors(region):
     assert 0.6 < off.std() < 1.4
 
 
+def along(paths, p, n, seed):
+    """The same parents, each done in its own way over its duration; costs by the macro form, bin by bin."""
+    table = executions(p, n, seed, noise=0.0)
+    k = paths.shape[1]
+    for row, path in enumerate(paths):
+        v, duration, sigma, spread, _ = (table[name][row] for name in table)
+        edges = np.linspace(0, duration, k + 1)
+        table["cost_bp"][row] = mean_cost_bp(p, v * path * k, edges, daily_volatility=sigma, spread_bp=spread)
+    return table
+
+
+def test_along_their_paths_parents_give_back_what_was_planted_and_a_constant_rate_does_not():
+    paths = np.random.default_rng(2).dirichlet(np.full(10, 0.7), 500)
+    table = along(paths, REGIONS["APAC"], 500, 3)
+    found = fit_executions({**table, "path": paths}, region="APAC").parameters
+    for name in NAMES:
+        assert getattr(found, name) == pytest.approx(getattr(REGIONS["APAC"], name), rel=1e-3)
+    blind = fit_executions(table, region="APAC")
+    assert blind.residual_bp > 0.1
+
+
+def test_an_even_path_is_a_constant_rate():
+    table = executions(REGIONS["NA"], 200, 3)
+    even = fit_executions({**table, "path": np.full((200, 10), 0.1)})
+    for name in NAMES:
+        found = getattr(fit_executions(table).parameters, name)
+        assert getattr(even.parameters, name) == pytest.approx(found, rel=1e-4)
+
+
+def test_later_costs_are_told_better_by_parameters_fitted_to_earlier_ones_than_by_another_region():
+    table = executions(REGIONS["APAC"], 20_000, 4)
+    start = np.random.default_rng(1).permutation(20_000)
+    found = check_forward(table, start, region="NA")
+    assert (found.earlier, found.later) == (14_000, 6_000)
+    assert found.fitted_r2 > found.region_r2
+
+
+def test_too_few_parents_on_one_side_of_the_cut_are_refused():
+    with pytest.raises(ConfigError, match="35 earlier and 15 later parents are too few"):
+        check_forward(executions(REGIONS["NA"], 50, 1), np.arange(50))
+
+
 def test_priors_decide_what_a_small_table_cannot_say():
     fit = fit_executions(executions(REGIONS["NA"], 40, 5), region="NA")
     assert fit.errors["omega"] <= 0.3
@@ -92,6 +134,7 @@ def broken(**change):
         (broken(volatility=(2, np.nan)), "volatility is nan in row 2"),
         (broken(spread_bp=(1, -1.0)), "spread_bp is -1.0 in row 1"),
         (broken(cost_bp=(3, np.inf)), "cost_bp is inf in row 3"),
+        ({**executions(REGIONS["NA"], 50, 1), "path": np.full((50, 4), 0.3)}, "parts >= 0 that add up to 1"),
     ],
 )
 def test_a_table_that_cannot_be_is_refused_with_its_row(table, says):
