@@ -50,7 +50,14 @@ def _line(split: Split | None, name: str) -> int:
 
 def _accrual(tables: Mapping[str, Mapping[str, Column]], title: str) -> dict[str, Any]:
     impact = tables["impact"]
-    traces = [_trace(impact["volume"], impact["impact_bp"], "own impact on the mid", LINE, shape="hv")]
+    traces = [
+        _trace(impact["volume"], impact["displaced_bp"], "market displaced, in ticks", MARKET, shape="hv"),
+        _trace(impact["volume"], impact["impact_bp"], "own impact, as the model counts it", LINE),
+    ]
+    if not any(impact["displaced_bp"]):  # charged, or not told apart
+        traces = traces[1:]
+    reach = max([value for value in impact["volume"] if value is not None] + [1e-9])
+    least = min([value for value in impact["volume"] if value is not None] + [reach])
     for name, color in (("lit", MARKET), ("dark", DARK)):
         fills = tables[name]
         if fills["volume"]:
@@ -64,12 +71,13 @@ def _accrual(tables: Mapping[str, Mapping[str, Column]], title: str) -> dict[str
                     "x": fills["volume"],
                     "y": fills["size"],
                     "yaxis": "y2",
-                    "marker": {"color": "#111827" if name == "lit" else DARK, "line": {"width": 1}},
+                    "width": (reach - least) / 250,
+                    "marker": {"color": "#111827" if name == "lit" else DARK},
                     "showlegend": False,
                     "name": f"{name} size",
                 }
             )
-    layout = _layout(title, height=430)
+    layout: dict[str, Any] = _layout(title, height=430) | {"barmode": "overlay"}
     layout |= {
         "xaxis": {"title": {"text": "market volume since the order's start"}},
         "yaxis": {"title": {"text": "impact, bp"}, "domain": [0.32, 1.0], "zeroline": True},
@@ -178,7 +186,7 @@ def _layout(title: str, *, height: int) -> dict[str, Any]:
     return {
         "title": {"text": title, "x": 0, "xref": "paper", "xanchor": "left", "font": {"size": 15}},
         "height": height,
-        "margin": {"l": 80, "r": 20, "t": 95, "b": 55},
+        "margin": {"l": 80, "r": 20, "t": 95 if height < 600 else 135, "b": 55},
         "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "traceorder": "normal"},
         "hovermode": "x",
         "template": "none",

@@ -1,7 +1,7 @@
 """The slides' pictures as tables: impact accrual, basket profile, path dependence.
 
-Times are ms since 1970 UTC, or minutes since arrival; impact is our displacement of the mid in bp, the difference of
-the replays with impact on and off.
+Times are ms since 1970 UTC, or minutes since arrival. Impact is the model's displacement of the mid in bp; beside it
+stands the difference of the replays with impact on and off, which is rounded to ticks.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from engine.broker.impact import Market, NoImpact
 from engine.journal import RecordKind
 from engine.orders import OrderType
+from engine.reports.execution_impact import estimated_bp
 from engine.reports.execution_market import market_trades
 from engine.reports.execution_replay import Sight, World
 from engine.reports.execution_result import ParentCosts, Picture, Table
@@ -71,12 +72,16 @@ class _Path:
         self.fills = mine[mine["kind"] == RecordKind.FILL]
         self.dark = np.isin(self.fills["order_no"], orders["order_no"][orders["type"] == OrderType.PEG_MID])
         model = saved.config.broker.impact
-        self.moves = not isinstance(model, NoImpact) and model.mode == "footprint" and self.sight is not free
+        self.broker, self.moves = saved.config.broker, not isinstance(model, NoImpact)
         day: Market | None = None if isinstance(model, NoImpact) else model.market.get(told.symbol)
         self.unit = day.daily_volume / model.units_a_day if day and not isinstance(model, NoImpact) else 0.0
 
     def impact_bp(self, ts: NDArray[np.int64]) -> Floats:
-        """Our displacement of the mid; NaN before the first quote."""
+        """The model's displacement of the mid."""
+        return estimated_bp(ts, self.number, self.world, self.broker)
+
+    def displaced_bp(self, ts: NDArray[np.int64]) -> Floats:
+        """What the replays say, rounded to ticks; NaN before the first quote."""
         moved, stood = self.sight.twice_mid(ts), self.free.twice_mid(ts)
         return np.where((moved > 0) & (stood > 0), (moved - stood) / np.maximum(stood, 1) * 1e4, np.nan)
 
@@ -114,12 +119,12 @@ def _accrual(path: _Path, *, close: bool = False) -> Picture | None:
         title = f"{told.name}: its first {SUBMISSIONS} submissions"
         fills = fills[fills["ts"] < end]
     dark = path.dark[: len(fills)]
-    ticks = path.sight.times
-    ticks = ticks[(ticks >= start) & (ticks <= end)]
-    ts = np.unique(np.concatenate([ticks, [start, end]]))
-    stands = path.sight.twice_mid(ts) - path.free.twice_mid(ts)
-    ts = _thin(ts[np.concatenate([[True], np.diff(stands) != 0]) | (ts == end)], 2 * POINTS)  # where it changed
-    tables = [_table("impact", volume=path.volume(ts), impact_bp=path.impact_bp(ts), time_ms=ts / 1e6)]
+    trades = market_trades(path.world.pieces, path.number, start, end + 1)["ts_event"]
+    moments = (_thin(trades, 2 * POINTS), fills["ts"], fills["ts"] - 1, [start, end])  # just before each fill, too
+    ts = np.unique(np.concatenate(moments))
+    ts = ts[(ts >= start) & (ts <= end)]
+    impact = {"volume": path.volume(ts), "impact_bp": path.impact_bp(ts), "displaced_bp": path.displaced_bp(ts)}
+    tables = [_table("impact", **impact, time_ms=ts / 1e6)]
     for name, which in (("lit", ~dark), ("dark", dark)):
         some = fills[which]
         some = some if close else _thin(some)
@@ -132,7 +137,7 @@ def _accrual(path: _Path, *, close: bool = False) -> Picture | None:
         currency=told.currency,
         title=title,
         tables=tables,
-        note=f"market volume in {unit}; impact is rounded to ticks, as the market is displaced",
+        note=f"market volume in {unit}; the market is displaced by whole ticks",
     )
 
 

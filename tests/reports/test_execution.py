@@ -23,6 +23,7 @@ from engine.instruments import Instrument
 from engine.parent import Parent, ParentOrder
 from engine.reports import execution_parent
 from engine.reports.execution import analyse
+from engine.reports.execution_impact import estimated_bp
 from engine.reports.execution_replay import replay, replay_without_impact
 from engine.reports.execution_result import FILL_LINES, LINES, Costs, ParentCosts, Split
 from engine.run import run_config
@@ -218,6 +219,39 @@ def test_own_displacement_begins_with_the_first_fill(seed: int) -> None:
     apart = moved.twice_mid(times) != free.twice_mid(times)
     assert not apart[times < first].any()
     assert apart[times > first].any()
+
+
+@given(seeds, st.sampled_from([MOVING, SquareRoot(prefactor=5.0, market=MOVING.market)]))
+@few
+def test_the_market_stands_displaced_by_what_the_model_counts_rounded_to_ticks(seed: int, impact: Impact) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        saved = read(folder_of(home, a_market(seed), [twap(), twap("sell", 700)], impact))
+        world, free = replay(saved), replay_without_impact(saved)
+        trades = world.pieces[0]["ts_event"][world.pieces[0]["kind"] == Kind.TRADE]  # it moves with the market's rows
+        estimate = estimated_bp(trades, 0, world, saved.config.broker)
+    stood = free.sights[0].twice_mid(trades) / 2
+    displaced = world.sights[0].twice_mid(trades) / 2 - stood
+    assert np.abs(displaced - estimate * stood / 1e4).max() <= TICK / 2 + 1e-6
+    assert np.abs(displaced).max() > 0
+
+
+def test_days_of_several_tapes_and_a_market_without_a_book_are_measured_too(tmp_path: Path) -> None:
+    days = []
+    for day in (0, 1):
+        tape = a_market(day)
+        rows = tape.rows[tape.rows["kind"] == Kind.TRADE].copy()
+        rows["ts_event"] = rows["ts_recv"] = rows["ts_event"] + day * 86_400 * SECOND
+        session = (OPEN + day * 86_400 * SECOND, CLOSE + day * 86_400 * SECOND)
+        instrument = Instrument(symbol="X", tick=TICK, book="NONE")
+        manifest = Manifest(name=f"day {day}", instruments=[instrument], sessions=[session], synthetic=True)
+        Tape(rows, manifest).save(tmp_path / f"day{day}")
+        days.append(tmp_path / f"day{day}")
+    result = run(
+        twap(limit=50.0), TapeFeed(*days), broker=BrokerConfig(impact=MOVING), risk=QUIET, out=tmp_path / "run"
+    )
+    one = analyse(result.folder).parents[0]
+    check_parent(one)
+    assert (one.done, one.participation) == (0, 0)  # nothing displayed, nothing to take or to join
 
 
 class TakeOnce(Strategy):
