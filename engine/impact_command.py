@@ -14,7 +14,7 @@ from engine.broker.impact import REGIONS, UNITS_A_DAY, Parameters, Propagator, R
 from engine.cli import OK, Output, say
 from engine.data_commands import find_tape
 from engine.errors import ConfigError
-from engine.executions import START, Execution, as_table, measure_run, read_table
+from engine.executions import START, as_table, measure_run, read_table
 from engine.flow_response import FlowResponse, fit_response
 from engine.impact_fit import Fit, Forecast, check_forward, fit_executions
 from engine.propagator_fit import PropagatorFit, fit_propagator
@@ -52,12 +52,13 @@ def fit_command(
             f"impact fit: {sources[0]} is neither a table ({', '.join(TABLES)}) nor a run folder; several sources must "
             "be tables or runs, and a tape stands alone"
         )
-    block = toml_text({"broker": {"impact": model}})
+    # without the line [broker], which the config that takes it may have
+    block = toml_text({"broker": {"impact": model}}).removeprefix("\n[broker]\n").lstrip()
     if out is not None:
         _write(out, block)
         lines.append(f"wrote     {out}")
     if not output.quiet:
-        lines += ["", "# for a run's config", block.strip()]
+        lines += ["", "# for a run's config", block.rstrip()]
     say(output, {**answer, "toml": block, "out": str(out or "")}, lines)
     return OK
 
@@ -201,7 +202,7 @@ def _model(region: Region, units_a_day: int, **fields: Any) -> dict[str, Any]:
 
 def _estimates(fit: Fit, region: Region) -> list[str]:
     rows = [
-        [name, f"{getattr(fit.parameters, name):.4g}", f"{fit.errors[name]:.2g}", f"{getattr(REGIONS[region], name):g}"]
+        [name, f"{getattr(fit.parameters, name):.4g}", f"{fit.errors[name]:.3g}", f"{getattr(REGIONS[region], name):g}"]
         for name in NAMES
     ]
     return _columns(["", "estimate", "error", region], rows)
@@ -268,6 +269,3 @@ def _write(file: Path, text: str) -> None:
         file.write_text(text)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written ({error.strerror}); choose another --out file") from None
-
-
-__all__ = ["Execution", "fit_command", "show_command"]

@@ -90,7 +90,7 @@ def test_the_block_it_prints_is_one_that_a_config_takes(tmp_path: Path, capsys: 
     assert code == 0
     assert block.read_text() == found["toml"]
     config = tmp_path / "mine.toml"
-    config.write_text(f'strategy = "strategies.twap:Twap"\n{block.read_text()}')
+    config.write_text(f'strategy = "strategies.twap:Twap"\n[broker]\nlatency.feed = 7\n{block.read_text()}')
     impact = load(config).broker.impact
     assert isinstance(impact, Propagator)
     assert msgspec.to_builtins(impact.parameters) == found["fit"]["parameters"]
