@@ -130,8 +130,8 @@ def _split_table(split: Split, without: Split | None, notional: int, currency: s
     }
 
     def cells(amount: int, other: int | None) -> list[str]:
-        found = [money(amount), f"{amount / notional * 1e4:+.2f}"]
-        return found if other is None else [*found, money(other), f"{other / notional * 1e4:+.2f}"]
+        found = [money(amount), f"{round(amount / notional * 1e4, 2) + 0.0:+.2f}"]
+        return found if other is None else [*found, money(other), f"{round(other / notional * 1e4, 2) + 0.0:+.2f}"]
 
     rows = [
         [label, *cells(getattr(split, key), getattr(without, key) if without else None)] for label, key in names.items()
@@ -160,12 +160,12 @@ def _facts(one: ParentCosts) -> Grid:
     rows = [
         ["arrival shortfall, bp", _bp(one.arrival.shortfall_bp)],
         ["against the VWAP as we moved it, bp, before fees", _bp(one.replayed_vwap_bp)],
-        ["impact and spread: forecast, bp", _bp(told.expected_bp)],
-        ["impact and spread: realised, bp", _bp(told.realised_bp)],
+        ["own impact: forecast, realised, bp", f"{_bp(told.impact_bp)}, {_bp(told.realised_impact_bp)}"],
+        ["spread: forecast, realised, bp", f"{_bp(told.spread_bp)}, {_bp(told.realised_spread_bp)}"],
         ["size, of an average day", _percent(told.size_of_day)],
         ["rate at which it was to be traded", _percent(told.rate)],
         ["daily volatility", _percent(told.volatility)],
-        ["spread at arrival, bp", _bp(told.spread_bp)],
+        ["spread at arrival, bp", _bp(told.quoted_spread_bp)],
         ["participation", _percent(one.participation)],
         ["off schedule: average, worst", f"{one.mean_deviation:+.2%}, {one.worst_deviation:.2%}"],
     ]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.broker.impact import Market, NoImpact
+from engine.broker.impact import Market, NoImpact, spread_part
 from engine.errors import ConfigError
 from engine.impact_path import forecast_bp
 from engine.instruments import Instrument
@@ -91,45 +91,38 @@ def forecast(
     The order is taken to trade at a constant rate over its part of the session, at the spread of its arrival.
     """
     arrival = int(free.index(parent.start))
-    spread_bp = None
+    quoted = None
     if arrival >= 0:
-        spread_bp = float((free.ask[arrival] - free.bid[arrival]) / (free.ask[arrival] + free.bid[arrival]) * 2e4)
-    paid = sum(split.lines[name] for name in ("spread", "own_temporary", "own_persisting"))
-    traded = float(done * bench.price * instrument.money)
-    realised = paid / traded * 1e4 if traded else None
+        quoted = float((free.ask[arrival] - free.bid[arrival]) / (free.ask[arrival] + free.bid[arrival]) * 2e4)
     model = saved.config.broker.impact
     day: Market | None = None if isinstance(model, NoImpact) else model.market.get(parent.symbol)
+    impact = spread = share = rate = None
+    note = ""
     if isinstance(model, NoImpact) or day is None:
-        why = "no cost forecast: the run names no impact model"
-        return _no_forecast(why, realised, spread_bp), why
-    length = bench.session[1] - bench.session[0]
-    duration = model.units_a_day * (parent.end - parent.start) / length
-    share = parent.size / day.daily_volume
-    try:
-        expected = forecast_bp(model, day, parent.size, duration, spread_bp=spread_bp or 0.0)
-    except ConfigError as error:
-        return _no_forecast(str(error), realised, spread_bp), f"no cost forecast: {error}"
+        note = "no cost forecast: the run names no impact model"
+    else:
+        duration = model.units_a_day * (parent.end - parent.start) / (bench.session[1] - bench.session[0])
+        share = parent.size / day.daily_volume
+        rate = share * model.units_a_day / duration
+        try:
+            impact = forecast_bp(model, day, parent.size, duration)
+            spread = spread_part(model) * quoted if quoted is not None else None
+        except ConfigError as error:
+            note = f"no cost forecast: {error}"
+    traded = float(done * bench.price * instrument.money)
+    own = split.lines["own_temporary"] + split.lines["own_persisting"]
     told = Forecast(
-        expected_bp=expected,
-        realised_bp=realised,
+        impact_bp=impact,
+        spread_bp=spread,
+        realised_impact_bp=own / traded * 1e4 if traded else None,
+        realised_spread_bp=split.lines["spread"] / traded * 1e4 if traded else None,
         size_of_day=share,
-        rate=share * model.units_a_day / duration,
-        volatility=day.daily_volatility,
-        spread_bp=spread_bp,
+        rate=rate,
+        volatility=day.daily_volatility if day else None,
+        quoted_spread_bp=quoted,
+        note=note,
     )
-    return told, ""
-
-
-def _no_forecast(why: str, realised: float | None, spread_bp: float | None) -> Forecast:
-    return Forecast(
-        expected_bp=None,
-        realised_bp=realised,
-        size_of_day=None,
-        rate=None,
-        volatility=None,
-        spread_bp=spread_bp,
-        note=why,
-    )
+    return told, note
 
 
 def _level(side: int, child: Child, sight: Sight, tick: int) -> int:

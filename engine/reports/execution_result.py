@@ -101,14 +101,16 @@ class FillRate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Forecast(msgspec.Struct, frozen=True, kw_only=True):
-    """What the impact model says before the trade, beside what own impact and spread came to; bp of arrival."""
+    """What the impact model says before the trade, beside what own impact and spread came to; bp of what is traded."""
 
-    expected_bp: float | None
-    realised_bp: float | None  # lines spread, own_temporary and own_persisting of what was traded
+    impact_bp: float | None
+    spread_bp: float | None  # the model's part of the spread at arrival
+    realised_impact_bp: float | None  # lines own_temporary and own_persisting
+    realised_spread_bp: float | None  # line spread
     size_of_day: float | None
     rate: float | None  # participation at which it was to be traded
     volatility: float | None
-    spread_bp: float | None
+    quoted_spread_bp: float | None  # at arrival
     note: str = ""
 
 

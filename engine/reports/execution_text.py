@@ -64,12 +64,13 @@ def _parent(parent: ParentCosts) -> list[str]:
         lines.append(
             f"  desk view {parent.replayed_vwap_bp:+.2f} bp against the VWAP of the market as we moved it, before fees"
         )
-    if parent.forecast.expected_bp is not None and parent.forecast.realised_bp is not None:
-        told = parent.forecast
+    told = parent.forecast
+    if told.impact_bp is not None and told.size_of_day is not None:
+        known = f"{told.size_of_day:.2%} of a day at a rate of {told.rate:.2%}, volatility {told.volatility:.2%}"
         lines.append(
-            f"  forecast  {told.expected_bp:.2f} bp of impact and spread ({told.size_of_day:.2%} of a day at a rate of "
-            f"{told.rate:.2%}, volatility {told.volatility:.2%}, spread {told.spread_bp or 0:.2f} bp); realised "
-            f"{told.realised_bp:.2f} bp"
+            f"  forecast  impact {told.impact_bp:.2f} bp, realised {_or_none(told.realised_impact_bp)}; "
+            f"spread {_or_none(told.spread_bp)}, realised {_or_none(told.realised_spread_bp)} "
+            f"({known}, quoted spread {_or_none(told.quoted_spread_bp)} bp)"
         )
     share = "" if parent.participation is None else f"participation {parent.participation:.2%}; "
     lines.append(
@@ -80,15 +81,19 @@ def _parent(parent: ParentCosts) -> list[str]:
     return lines
 
 
+def _or_none(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
 def _table(split: Split, without: Split | None, notional: int, currency: str) -> list[str]:
     """Eq. 3 and its lines, the two worlds side by side where there are two."""
     head = f"  {'':<{WIDTH}}{currency:>14}{'bp':>9}"
     lines = [head + ("" if without is None else f"{'no impact':>14}{'bp':>9}")]
 
     def row(name: str, amount: int, other: int | None) -> str:
-        cells = f"{money(amount):>14}{amount / notional * 1e4:>+9.2f}"
+        cells = f"{money(amount):>14}{round(amount / notional * 1e4, 2) + 0.0:>+9.2f}"
         if other is not None:
-            cells += f"{money(other):>14}{other / notional * 1e4:>+9.2f}"
+            cells += f"{money(other):>14}{round(other / notional * 1e4, 2) + 0.0:>+9.2f}"
         return f"  {name:<{WIDTH}}{cells}"
 
     names = {

@@ -192,7 +192,7 @@ def test_without_impact_its_lines_are_zero_and_no_second_replay_is_told(seed: in
     assert one.split.lines["own_temporary"] == one.split.lines["own_persisting"] == 0
     assert one.without_impact is None
     assert costs.impact.startswith("none")
-    assert one.forecast.expected_bp is None
+    assert one.forecast.impact_bp is None
     assert "no cost forecast: the run names no impact model" in one.notes
 
 
