@@ -130,9 +130,9 @@ def _from_tape(
     chosen = symbol or symbols[0]
     propagator = fit_propagator(tape, chosen, lags=lags)
     response = fit_response(tape, chosen, after=after)
-    refusal, used = "", REGIONS[region]
+    refusal, used = "", None
     try:
-        used = propagator.parameters(used)
+        used = propagator.parameters(REGIONS[region])
     except ConfigError as error:
         refusal = str(error)
     lines = [f"tape      {tape.path}", f"symbol    {chosen}"]
