@@ -138,6 +138,8 @@ def parse(
         data["seed"] = seed
     try:
         _gather_strategies(data)
+        if impact := _table(data, "broker", "impact"):
+            impact.setdefault("type", "propagator")  # the default model, with some of its parameters
         preset = _table(data, "risk").get("preset", "replay")
         _map_money(data, _to_micro)
         if preset == "live":

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from engine.broker.impact import Market, Propagator
 from engine.broker.models import Account, BrokerConfig, Fees, Latency, Lognormal, Queue
 from engine.config import Config, Risk, StrategyConfig, build, dump, load, ns_utc, parse
 from engine.errors import ConfigError, TapeError
@@ -81,6 +82,12 @@ def test_a_wrong_key_or_value_is_named_with_its_path_and_cure(data: dict[str, An
 
 def test_an_unknown_key_without_a_neighbour_lists_what_is_known(folder: Path) -> None:
     assert "known are exponent, model" in refusal({**MINIMAL, "broker": {"queue": {"zzz": 1}}}, folder)
+
+
+def test_an_average_day_alone_leaves_the_impact_model_the_default(folder: Path) -> None:
+    day = {"daily_volume": 5, "daily_volatility": 0.02}
+    impact = parse({**MINIMAL, "broker": {"impact": {"market": {"A": day}}}}, folder=folder).broker.impact
+    assert impact == Propagator(market={"A": Market(daily_volume=5, daily_volatility=0.02)})
 
 
 def test_fees_typed_in_micro_units_are_caught(folder: Path) -> None:
