@@ -29,7 +29,8 @@ class Benchmark(NamedTuple):
     """A parent's schedule and the market beside it."""
 
     schedule: Schedule
-    session: tuple[int, int]
+    session: tuple[int, int]  # from the open before its start to the close after its end
+    days: Fraction  # parts of sessions between its start and end
     volume: list[int]  # of the market in each bin
     bins: list[Bin]
     price: Fraction  # Pe
@@ -44,9 +45,14 @@ def benchmark(parent: ParentCost, number: int, world: World, undisturbed: Sight)
     RunError
         If nothing traded and nothing was quoted while the parent lived.
     """
-    sessions = world.setup.feed.tape.sessions
-    session = next((one for one in sessions if one[0] <= parent.start < one[1]), (parent.start, parent.end))
-    schedule, notes = _schedule(parent, number, world, session)
+    span = (parent.start, parent.end)
+    sessions = [one for one in world.setup.feed.tape.sessions if one[0] < parent.end and parent.start < one[1]] or [
+        span
+    ]
+    session = min(sessions[0][0], parent.start), sessions[-1][1]
+    inside = [(min(parent.end, end) - max(parent.start, start), end - start) for start, end in sessions]
+    days = sum((Fraction(*part) for part in inside), Fraction(0))
+    schedule, notes = _schedule(parent, number, world, sessions[0])
     edges = np.array(schedule.edges)
     trades = market_trades(world.pieces, number, parent.start, parent.end)
     at = np.clip(np.searchsorted(edges, trades["ts_event"], side="right") - 1, 0, len(edges) - 2)
@@ -77,7 +83,7 @@ def benchmark(parent: ParentCost, number: int, world: World, undisturbed: Sight)
         )
     planned = np.diff(schedule.done_by).tolist()
     bins = [Bin(size, at, price) for size, at in zip(planned, market, strict=True)]
-    return Benchmark(schedule, session, volume, bins, price, notes)
+    return Benchmark(schedule, session, days, volume, bins, price, notes)
 
 
 def market_trades(pieces: list[NDArray[np.void]], number: int, start: int, end: int) -> NDArray[np.void]:

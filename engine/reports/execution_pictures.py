@@ -64,7 +64,10 @@ class _Path:
         self.sight = world.sights[number]
         self.instrument = world.setup.feed.tape.instruments[number]
         sessions = world.setup.feed.tape.sessions
-        self.session = next((one for one in sessions if one[0] <= parent.start < one[1]), (parent.start, parent.end))
+        lived = [one for one in sessions if one[0] < parent.end and parent.start < one[1]] or [
+            (parent.start, parent.end)
+        ]
+        self.session = lived[0][0], lived[-1][1]
         mine = world.records[
             (world.records["account"] == account) & np.isin(world.records["order_no"], parent.children)
         ]

@@ -101,7 +101,7 @@ def forecast(
     if isinstance(model, NoImpact) or day is None:
         note = "no cost forecast: the run names no impact model"
     else:
-        duration = model.units_a_day * (parent.end - parent.start) / (bench.session[1] - bench.session[0])
+        duration = model.units_a_day * float(bench.days)
         share = parent.size / day.daily_volume
         rate = share * model.units_a_day / duration
         try:

@@ -34,7 +34,7 @@ from feeds.replay import TapeFeed
 from strategies.follow_schedule import Instruction, Tactics
 from strategies.twap import Twap
 
-OPEN, CLOSE, TICK = 1_000 * SECOND, 1_120 * SECOND, 100
+OPEN, CLOSE, TICK, DAY = 1_000 * SECOND, 1_120 * SECOND, 100, 86_400 * SECOND
 NONE = NoImpact()
 MOVING = Propagator(market={"X": Market(daily_volume=20_000, daily_volatility=0.02)})
 QUIET = RiskConfig(stale_ns=120 * SECOND)
@@ -240,8 +240,8 @@ def test_days_of_several_tapes_and_a_market_without_a_book_are_measured_too(tmp_
     for day in (0, 1):
         tape = a_market(day)
         rows = tape.rows[tape.rows["kind"] == Kind.TRADE].copy()
-        rows["ts_event"] = rows["ts_recv"] = rows["ts_event"] + day * 86_400 * SECOND
-        session = (OPEN + day * 86_400 * SECOND, CLOSE + day * 86_400 * SECOND)
+        rows["ts_event"] = rows["ts_recv"] = rows["ts_event"] + day * DAY
+        session = (OPEN + day * DAY, CLOSE + day * DAY)
         instrument = Instrument(symbol="X", tick=TICK, book="NONE")
         manifest = Manifest(name=f"day {day}", instruments=[instrument], sessions=[session], synthetic=True)
         Tape(rows, manifest).save(tmp_path / f"day{day}")
@@ -252,6 +252,31 @@ def test_days_of_several_tapes_and_a_market_without_a_book_are_measured_too(tmp_
     one = analyse(result.folder).parents[0]
     check_parent(one)
     assert (one.done, one.participation) == (0, 0)  # nothing displayed, nothing to take or to join
+
+
+class OverNight(Strategy):
+    """Asks for 100 from the first day's end to the second day's begin and trades none of it."""
+
+    wake = Wake(every_ns=20 * SECOND)
+
+    def on_start(self, desk: Any) -> None:
+        desk.parent(ParentOrder(symbol="X", side=1, size=100, start=CLOSE - 60 * SECOND, end=OPEN + DAY + 60 * SECOND))
+
+
+def test_a_parent_of_two_days_counts_its_remainder_at_the_close_of_the_second(tmp_path: Path) -> None:
+    for day in (0, 1):
+        tape = a_market(day)
+        rows = tape.rows.copy()
+        rows["ts_event"] = rows["ts_recv"] = rows["ts_event"] + day * DAY
+        tape.manifest.sessions = [(OPEN + day * DAY, CLOSE + day * DAY)]
+        Tape(rows, tape.manifest).save(tmp_path / f"day{day}")
+    feed = TapeFeed(tmp_path / "day0", tmp_path / "day1")
+    result = run(OverNight(), feed, broker=BrokerConfig(impact=MOVING), risk=QUIET, out=tmp_path / "run")
+    one = analyse(result.folder).parents[0]
+    check_parent(one)
+    last = rows[rows["kind"] == Kind.QUOTE][-1]
+    assert one.children[0].price == pytest.approx((last["price"] + last["price2"]) / 2 / 10_000)
+    assert one.forecast.rate == pytest.approx(100 / 20_000)  # half of each day: one day's volume
 
 
 class TakeOnce(Strategy):
