@@ -155,13 +155,15 @@ def test_between_the_ends_only_the_cell_in_progress_is_short_of_the_macro_form(c
     assert found.replayed[found.during] == pytest.approx(macro - short, rel=0.005)
 
 
-rates = st.lists(st.tuples(st.integers(-40, 40), st.integers(1, 300)), min_size=1, max_size=5)
+PRINTS = 20  # a cell, in round trips
+rates = st.lists(st.tuples(st.integers(-40, 40), st.integers(1, 15)), min_size=1, max_size=5)
 
 
 def round_trip(segments: list[tuple[int, int]], last: int) -> np.ndarray:
-    """Children of each segment's rate, one after each of its prints, and ``last`` more that end flat."""
-    trip = np.concatenate([np.full(length, rate) for rate, length in segments])
-    return np.concatenate([trip, spread_out(-int(trip.sum()), last), [0]])
+    """One child after each print, of each segment's rate for so many cells, and ``last`` cells that end flat."""
+    cells = np.concatenate([np.full(length, rate) for rate, length in segments])
+    cells = np.concatenate([cells, spread_out(-int(cells.sum()), last)])
+    return np.concatenate([np.zeros(PRINTS - 1, int), np.repeat(cells, PRINTS), [0]])  # the first cell passes
 
 
 def spread_out(size: int, children: int) -> np.ndarray:
@@ -186,13 +188,13 @@ def rounding(children: np.ndarray) -> float:
 
 
 @settings(max_examples=60)
-@given(segments=rates, last=st.integers(1, 300), omega=st.sampled_from((0.42, 0.55, 0.675, 0.9)))
-def test_with_linear_impact_no_round_trip_earns_more_than_half_of_what_its_children_displace_themselves(
+@given(segments=rates, last=st.integers(1, 15), omega=st.sampled_from((0.42, 0.55, 0.675, 0.9)))
+def test_with_linear_impact_no_round_trip_at_rates_that_last_for_cells_earns_anything(
     segments: list[tuple[int, int]], last: int, omega: float
 ) -> None:
-    p = replace_fields(LINEAR, omega=omega)
     children = round_trip(segments, last)
-    assert replay(children, propagator(p), size=500).earned <= half_of_own(children, p) + rounding(children)
+    found = replay(children, propagator(replace_fields(LINEAR, omega=omega)), size=CELL // PRINTS)
+    assert found.earned <= rounding(children)
 
 
 @settings(max_examples=60)
