@@ -339,6 +339,44 @@ def test_each_line_is_what_its_name_says() -> None:
     assert one.arrival.shortfall == 2 * tick + 300_000
 
 
+def test_levels_taken_beyond_the_touch_are_own_temporary_impact() -> None:
+    rows = np.zeros(4, ROW)
+    rows["ts_event"] = rows["ts_recv"] = [OPEN, OPEN, OPEN, OPEN + 40 * SECOND]
+    rows["kind"], rows["flags"] = Kind.DEPTH, [0, 0, Flag.LAST, Flag.LAST]
+    rows["side"] = [1, -1, -1, 1]
+    rows["price"] = np.array([999, 1_001, 1_003, 998]) * TICK
+    rows["size"] = [500, 60, 500, 100]
+    one = costs_of(a_tape(rows, book="L2", levels=5), TakeOnce(), NONE).parents[0]
+    check_parent(one)
+    assert one.split.lines["spread"] == 100 * TICK * 100  # 100 shares, a tick from the mid to the touch
+    assert one.split.lines["own_temporary"] == 40 * 2 * TICK * 100  # 40 of them two ticks further
+
+
+class RestOnce(TakeOnce):
+    """The same, at 999 ticks or better."""
+
+    def on_timer(self, timer: Any, desk: Any) -> None:
+        if desk.now >= self.parent.order.start and not self.parent.children:
+            self.parent.sent(desk.buy("X", shares=100, limit=999 * TICK), 100, price=999 * TICK, is_passive=True)
+
+
+def test_what_the_market_does_while_an_order_rests_is_waiting() -> None:
+    rows = known_market(trades=False).rows.copy()
+    rows["ts_event"] = rows["ts_recv"] = OPEN + np.array([0, 25, 30, 40]) * SECOND
+    rows["price"] = np.array([999, 998, 997, 997]) * TICK
+    rows["price2"] = np.array([1_001, 1_000, 999, 999]) * TICK
+    one = costs_of(a_tape(rows), RestOnce(), NONE).parents[0]
+    tick = 100 * TICK * 100
+    # resting at 999 when the mid was 1000; it is 999 before the row that reaches us
+    assert {name: one.split.lines[name] for name in ("latency", "waiting", "spread")} == {
+        "latency": 0,
+        "waiting": -tick,
+        "spread": 0,
+    }
+    assert [(level.level, level.rate) for level in one.fill_rates] == [("at the touch", 1.0)]
+    assert one.children[0].maker == 100
+
+
 def test_a_market_that_only_quotes_gives_its_mid_as_benchmark() -> None:
     one = costs_of(known_market(trades=False), TakeOnce(), NONE).parents[0]
     check_parent(one)
