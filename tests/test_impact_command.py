@@ -20,6 +20,7 @@ from engine.cli import main
 from engine.config import load
 from engine.impact_fit import fit_executions
 from engine.run import run_config
+from engine.shipped import shipped_configs
 from feeds.synthetic import MarketParams, Stock, synthetic_market
 
 NAMES = Parameters.__struct_fields__
@@ -158,7 +159,7 @@ def test_runs_give_their_parents(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_run_without_a_footprint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = run_config(load("configs/twap_demo.toml", sets=["broker.impact.type=none"]), out=tmp_path / "run").folder
+    folder = run_config(load(shipped_configs()["twap_demo"], sets=["broker.impact.type=none"]), out=tmp_path / "run").folder
     assert "its orders did not move the market" in complaint(capsys, "impact", "fit", folder)
 
 
