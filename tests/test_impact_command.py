@@ -159,7 +159,8 @@ def test_runs_give_their_parents(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_a_run_without_a_footprint_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = run_config(load(shipped_configs()["twap_demo"], sets=["broker.impact.type=none"]), out=tmp_path / "run").folder
+    config = load(shipped_configs()["twap_demo"], sets=["broker.impact.type=none"])
+    folder = run_config(config, out=tmp_path / "run").folder
     assert "its orders did not move the market" in complaint(capsys, "impact", "fit", folder)
 
 
