@@ -9,17 +9,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.broker.footprint import EMPTY_SIDE
 from engine.broker.impact import NoImpact, prepare
-from engine.broker.impact_kernels import DARK, PASSIVE, book_state, displacement, on_market_volume, on_own_fill
+from engine.broker.impact_kernels import DARK, PASSIVE
 from engine.broker.models import BrokerConfig
-from engine.compiled import compiled
 from engine.journal import RecordKind
 from engine.orders import OrderType
 from engine.reports.execution_market import market_trades
 from engine.reports.execution_replay import World
+from engine.reports.execution_walk import ASKED, FILLED, walk
 
-TRADED, FILLED, ASKED = 0, 1, 2
 EVENT = np.dtype([(name, "<i8") for name in ("ts", "what", "side", "size", "kind", "index")])
 
 
@@ -45,21 +43,5 @@ def estimated_bp(ts: NDArray[np.int64], number: int, world: World, broker: Broke
     states, table = prepare(broker.impact, [instrument.symbol])
     touch = np.stack([sight.bid, sight.ask, sight.bid_size, sight.ask_size])
     out = np.zeros(len(ts))
-    _walk(states, table, events, touch, instrument.tick, out)
+    walk(states, table, events, touch, instrument.tick, out)
     return out
-
-
-@compiled
-def _walk(states, tables, events, touch, tick, out):
-    state, table = states[0], tables[0]
-    for event in events:
-        if event.what == TRADED:
-            on_market_volume(state, table, event.size)
-        elif event.what == FILLED:
-            book = EMPTY_SIDE
-            if event.index >= 0:
-                bid, ask, bid_size, ask_size = touch[:, event.index]
-                book = book_state(event.side, bid, ask, bid_size, ask_size, tick)
-            on_own_fill(state, table, event.side, event.size, event.kind, book)
-        else:
-            out[event.index] = displacement(state, table)
