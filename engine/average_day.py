@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.broker.impact import Market, NoImpact
+from engine.broker.impact import Market, NoImpact, prepare
 from engine.broker.models import BrokerConfig
 from engine.errors import ConfigError
 from engine.feed import Feed
@@ -35,7 +35,8 @@ def with_average_days(broker: BrokerConfig, feed: Feed) -> BrokerConfig:
     Raises
     ------
     ConfigError
-        If ``market`` names an instrument that the feed does not have, or if a day cannot be measured.
+        If ``market`` names an instrument that the feed does not have, a day cannot be measured, or the model cannot be
+        prepared (``engine.broker.impact.prepare``): a run without the footprint that it asks for does not start.
     """
     impact = broker.impact
     if isinstance(impact, NoImpact):
@@ -48,14 +49,14 @@ def with_average_days(broker: BrokerConfig, feed: Feed) -> BrokerConfig:
                 f"$.broker.impact.market: the tape has no instrument '{symbol}'{did_you_mean(symbol, symbols)}"
             )
     missing = [n for n, symbol in enumerate(symbols) if symbol not in impact.market]
-    if not missing:
-        return broker
     parts = getattr(feed, "parts", [feed.tape.rows])
     if any(instruments[n].book == "NONE" for n in missing):
         printed = _printed(parts)
         missing = [n for n in missing if instruments[n].book != "NONE" or n in printed]
-    found = measure(parts, instruments, feed.tape.sessions, missing)
-    return msgspec.structs.replace(broker, impact=msgspec.structs.replace(impact, market={**impact.market, **found}))
+    found = measure(parts, instruments, feed.tape.sessions, missing) if missing else {}
+    impact = msgspec.structs.replace(impact, market={**impact.market, **found})
+    prepare(impact, list(impact.market))
+    return msgspec.structs.replace(broker, impact=impact)
 
 
 def measure(

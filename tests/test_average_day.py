@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.average_day import measure, with_average_days
-from engine.broker.impact import Market, NoImpact, Propagator
+from engine.broker.impact import Market, NoImpact, Parameters, Propagator
 from engine.broker.models import BrokerConfig
 from engine.errors import ConfigError
 from engine.instruments import Instrument
@@ -65,6 +65,15 @@ def test_what_is_given_stays_and_what_is_off_is_not_measured() -> None:
 def test_a_tape_that_cannot_say_is_refused_with_the_cure(prices: list[int]) -> None:
     with pytest.raises(ConfigError, match=r"average day of A .* give market\.A = .* or type = \"none\""):
         with_average_days(BrokerConfig(), TapeFeed(_tape(prices)))
+
+
+def test_a_model_that_cannot_be_is_refused_before_a_run_starts() -> None:
+    manipulable = Parameters(alpha=488.0, beta=0.9, gamma=0.2, omega=0.5, delta=0.1)
+    day = {"A": Market(daily_volume=5, daily_volatility=0.5)}
+    feed = TapeFeed(_tape([1_000_000] * 3))
+    for impact in (Propagator(market=day, parameters=manipulable), Propagator(market=day, model="hfmi")):
+        with pytest.raises(ConfigError, match=r"below 1|HFMI needs impulses"):
+            with_average_days(BrokerConfig(impact=impact), feed)
 
 
 def test_a_symbol_that_the_tape_does_not_have_is_refused() -> None:

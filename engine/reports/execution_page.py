@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from engine.errors import RunError
 from engine.reports.execution_figures import bars, figure
 from engine.reports.execution_result import LINES, MEANING, BasketCosts, ChildCost, Costs, ParentCosts, Picture, Split
 from engine.reports.execution_rows import ROW_LINES
 from engine.reports.formats import moment, money
+from engine.reports.template import write_page
 
 CHILDREN = 500  # of a parent that are listed; all of them are in the JSON
 
@@ -38,35 +37,21 @@ def write_costs_page(file: Path, costs: Costs) -> Path:
     Raises
     ------
     RunError
-        If the extra ``report`` is not installed.
+        If the extra ``report`` is not installed, or the file cannot be written.
     """
-    try:
-        import jinja2
-        import plotly
-    except ImportError as error:
-        raise RunError(
-            f"{file}: the page needs {error.name}; install the extra: pip install tickwright[report]"
-        ) from None
     pictures = [(f"picture-{n}", picture) for n, picture in enumerate(costs.pictures)]
     sections = [_basket(n, one, costs, pictures) for n, one in enumerate(costs.baskets)]
     sections += [_parent(n, one, pictures) for n, one in enumerate(costs.parents)]
-    template = files("engine.reports").joinpath("execution_page.html").read_text(encoding="utf-8")
-    page = (
-        jinja2.Environment(autoescape=True)
-        .from_string(template)
-        .render(
-            title=f"What {costs.run} cost",
-            synthetic=costs.synthetic,
-            facts=[f"Impact: {costs.impact}. Fingerprint {costs.fingerprint}. docs/costs.md defines every number."]
-            + [f"P/L {_profit(one)}" for one in costs.profit]
-            + costs.notes,
-            sections=sections,
-            script=files(plotly).joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8"),
-        )
+    return write_page(
+        file,
+        "execution_page.html",
+        title=f"What {costs.run} cost",
+        synthetic=costs.synthetic,
+        facts=[f"Impact: {costs.impact}. Fingerprint {costs.fingerprint}. docs/costs.md defines every number."]
+        + [f"P/L {_profit(one)}" for one in costs.profit]
+        + costs.notes,
+        sections=sections,
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page, encoding="utf-8")
-    return file
 
 
 def _profit(one: Any) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from engine.errors import RunError
 from engine.reports.formats import moment
 from engine.reports.microstructure_result import Chart, Curve, Microstructure, Number
+from engine.reports.template import write_page
 from engine.tape import Manifest
 
 COLORS = "#1d4ed8", "#c2410c", "#1a7f5a", "#9aa3af"
@@ -50,15 +49,8 @@ def write_stats_page(file: Path, found: Sequence[Microstructure], manifest: Mani
     Raises
     ------
     RunError
-        If the extra ``report`` is not installed.
+        If the extra ``report`` is not installed, or the file cannot be written.
     """
-    try:
-        import jinja2
-        import plotly
-    except ImportError as error:
-        raise RunError(
-            f"{file}: the page needs {error.name}; install the extra: pip install tickwright[report]"
-        ) from None
     instruments = [
         {
             "symbol": one.symbol,
@@ -78,21 +70,14 @@ def write_stats_page(file: Path, found: Sequence[Microstructure], manifest: Mani
         }
         for n, one in enumerate(found)
     ]
-    template = files("engine.reports").joinpath("stats_page.html").read_text(encoding="utf-8")
-    page = (
-        jinja2.Environment(autoescape=True)
-        .from_string(template)
-        .render(
-            title=f"Microstructure of {manifest.name or 'a tape'}",
-            facts=f"{rows:,} rows, {moment(manifest.ts_first)} to {moment(manifest.ts_last)} UTC. {manifest.source}",
-            synthetic=manifest.synthetic,
-            instruments=instruments,
-            script=files(plotly).joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8"),
-        )
+    return write_page(
+        file,
+        "stats_page.html",
+        title=f"Microstructure of {manifest.name or 'a tape'}",
+        facts=f"{rows:,} rows, {moment(manifest.ts_first)} to {moment(manifest.ts_last)} UTC. {manifest.source}",
+        synthetic=manifest.synthetic,
+        instruments=instruments,
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(page, encoding="utf-8")
-    return file
 
 
 def _facts(one: Microstructure) -> str:
