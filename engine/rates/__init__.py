@@ -1,0 +1,1 @@
+"""Rates markets as pure functions on arrays: day counts, schedules, curves, bonds, spreads, swaptions."""
