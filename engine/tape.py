@@ -3,7 +3,7 @@
 A tape is a folder::
 
     rows.npy        ROW[n], memory-mapped: opening costs nothing, whatever the length
-    panels/*.npy    close-of-day arrays that CLOSE rows point into (first axis: panel day)
+    panels/*.npy    close-of-day arrays that CLOSE rows point into (first axis: panel day, unless ``is_axis``)
     manifest.json   instruments, sessions, corporate actions, span, source, licence, BLAKE2b of the content
 
 Rows are the same facts as ``engine.events``, as 64-byte records:
@@ -164,7 +164,8 @@ class Tape:
     manifest : Manifest
         ``rows``, ``ts_first``, ``ts_last`` and ``content`` are filled in on ``save``.
     panels : mapping of name to array
-        First axis: panel day.
+        First axis: panel day; of those that ``is_axis`` names, whatever they list. Names of one of several
+        close-of-day markets begin with its symbol and a dot ("USD.RATES.swap_rate").
     """
 
     def __init__(
@@ -192,6 +193,11 @@ class Tape:
         if self.manifest.sessions or len(self.rows) == 0:
             return self.manifest.sessions
         return [(int(self.rows[0]["ts_event"]), int(self.rows[-1]["ts_event"]) + 1)]
+
+    @property
+    def panel_days(self) -> int | None:
+        """Days that every panel has; None without panels."""
+        return min((len(panel) for name, panel in self.panels.items() if not is_axis(name)), default=None)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -281,6 +287,11 @@ class Tape:
             digest.update(f"{name} {panel.dtype.str} {panel.shape}".encode())
             digest.update(panel.tobytes())
         return digest.hexdigest()
+
+
+def is_axis(name: str) -> bool:
+    """Whether a panel says what the places of others mean (tenors, static data), and so is the same on every day."""
+    return name.rpartition(".")[2].startswith("axis_")
 
 
 def _open_array(file: Path) -> NDArray[Any]:

@@ -193,7 +193,7 @@ def check(tape: Tape) -> None:
     allowed = np.zeros((max(1, len(tape.instruments)), 256), bool)
     for index, instrument in enumerate(tape.instruments):
         allowed[index, sorted(BOOKS[instrument.book] | ANYWHERE)] = True
-    days = min((len(panel) for panel in tape.panels.values()), default=None)
+    days = tape.panel_days
     step = 1 << 19  # a part at a time keeps memory flat, whatever the length
     for start in range(0, len(tape.rows), step):
         # one row of overlap: order and groups are between neighbours

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ConfigError, TapeError
-from engine.tape import ROW, Kind, Manifest, Tape
+from engine.tape import ROW, Kind, Manifest, Tape, is_axis
 from feeds.times import as_ns
 
 Rows = NDArray[np.void]
@@ -132,7 +132,7 @@ def _parts(days: list[Tape], start: int, end: int) -> Iterator[Rows]:
         if panel_day and len(part):  # panels are joined in order, so a later tape's CLOSE rows point further
             part = part.copy()
             part["order_id"][part["kind"] == Kind.CLOSE] += panel_day
-        panel_day += min((len(panel) for panel in day.panels.values()), default=0)
+        panel_day += day.panel_days or 0
         yield part
 
 
@@ -150,12 +150,18 @@ def _meaning(days: list[Tape], start: int, end: int) -> tuple[Manifest, dict[str
     names = days[0].panels.keys()
     if any(day.panels.keys() != names for day in days):
         raise TapeError("tapes of several days need the same panels; export them again from one source")
-    panels = (
-        {name: np.concatenate([day.panels[name] for day in days]) for name in names}
-        if len(days) > 1
-        else days[0].panels
-    )
+    panels = {name: _joined(name, days) for name in names} if len(days) > 1 else days[0].panels
     return manifest, panels
+
+
+def _joined(name: str, days: list[Tape]) -> NDArray:
+    parts = [day.panels[name][: None if is_axis(name) else day.panel_days] for day in days]
+    if not is_axis(name):
+        return np.concatenate(parts)
+    for day, part in zip(days, parts, strict=True):
+        if part.dtype != parts[0].dtype or part.tobytes() != parts[0].tobytes():
+            raise TapeError(f"{_called(day)} has another {name} than {_called(days[0])}; export both from one source")
+    return parts[0]
 
 
 def _pieces(parts: list[Rows], chunks: int | Sequence[int] | Sequence[Rows] | None) -> Iterator[Rows]:
