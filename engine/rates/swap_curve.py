@@ -72,8 +72,8 @@ def bootstrap(
     ----------
     as_of : datetime64[D]
         Trade date: time 0 of the curve.
-    tenors : int[k], ascending
-        Whole years.
+    tenors : float64[k], ascending
+        Years, each a whole number of months; a swap shorter than its fixed period has one payment.
     par_rates : float64[k]
         Decimals.
     market : str or SwapMarket
@@ -108,7 +108,7 @@ def bootstrap_days(
     rates = _checked_rates(as_of, years, par_rates)
     days, k = rates.shape
     owner = np.repeat(np.arange(days), k)
-    legs = spot_swaps(as_of[owner], np.tile(years, days) * 12, market=market)
+    legs = spot_swaps(as_of[owner], np.tile(np.rint(12 * years), days), market=market)
     trade = as_of[owner]
     payments = np.diff(legs.offsets)
     start, end = year_fraction(trade, legs.start, CLOCK), year_fraction(trade, legs.end, CLOCK)
@@ -181,7 +181,8 @@ def _checked_rates(as_of: Dates, years: Floats, par_rates: ArrayLike) -> Floats:
     if as_of.ndim != 1 or rates.shape != (as_of.size, years.size):
         raise ConfigError(f"par_rates has shape {rates.shape}, but {as_of.size} days of {years.size} tenors are asked")
     steps = np.diff(years, prepend=0.0)
-    refuse("tenors", years, ~((steps > 0) & (years % 1 == 0)), "be whole years that ascend", "sort the tenors")
+    is_whole = np.abs(12 * years - np.rint(12 * years)) < 1e-6  # a twelfth of a year has no exact float
+    refuse("tenors", years, ~((steps > 0) & is_whole), "be whole months that ascend", "sort the tenors")
     missing = np.argwhere(~np.isfinite(rates))
     if missing.size:
         day, tenor = missing[0]

@@ -129,7 +129,7 @@ RATES = np.full(8, 0.02)
         (lambda: bootstrap("2016-01-04", TENORS[:7], RATES), r"par_rates has shape \(1, 8\), but 1 days of 7 tenors"),
         (
             lambda: bootstrap("2016-01-04", TENORS[::-1], RATES),
-            r"tenors\[1\] is 10.0, but must be whole years",
+            r"tenors\[1\] is 10.0, but must be whole months",
         ),
         (lambda: bootstrap("2016-01-04", TENORS, RATES, market="USD"), "swap market 'USD' is unknown; take one of USD"),
         (lambda: spot_swaps("2016-01-04", 120.5), "tenor_months is 120.5, but must be whole months > 0; give 120"),
