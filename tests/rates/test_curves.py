@@ -62,8 +62,9 @@ def test_forwards_chain(curve, times):
 @given(curve=curves(), maturity=st.floats(0.01, 40), per_year=st.sampled_from([1, 2, 4]))
 def test_a_bond_that_pays_the_par_rate_is_worth_par(curve, maturity, per_year):
     rate = curve.par_rate(maturity, per_year=per_year)
-    worth = rate * annuity(curve, maturity, per_year=per_year) + curve.discount_factor(maturity)
-    assert worth == pytest.approx(1, abs=1e-12)
+    final = curve.discount_factor(maturity)
+    worth = rate * annuity(curve, maturity, per_year=per_year) + final
+    assert worth == pytest.approx(1, abs=1e-12 * max(1, final))  # a wild curve grows far past its last node
 
 
 @given(rate=st.floats(-0.02, 0.2), maturity=st.integers(1, 40))
