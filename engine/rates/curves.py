@@ -123,9 +123,7 @@ class DiscountCurve:
 
     def par_rate(self, maturities: ArrayLike, *, per_year: int = 1) -> Floats:
         """The coupon at which a bond of each maturity, years > 0, is worth par; its first period may be short."""
-        maturities = numbers("maturities", maturities)
-        final = self.discount_factor(maturities)
-        return (1 - final) / annuity(self, maturities, per_year=per_year)
+        return par_rate(self, maturities, per_year=per_year)
 
     def _check(self) -> None:
         if self.interpolation not in INTERPOLATIONS:
@@ -147,6 +145,12 @@ class DiscountCurve:
             cure = "give a longer curve, or let it go on with beyond='flat'"
             refuse("times", t, t > self.times[-1], f"not be beyond the curve's last node, {self.times[-1]}", cure)
         return t
+
+
+def par_rate(curve: Discounts, maturities: ArrayLike, *, per_year: int = 1) -> Floats:
+    """The coupon at which a bond of each maturity, years > 0, is worth par; its first period may be short."""
+    maturities = numbers("maturities", maturities)
+    return (1 - curve.discount_factor(maturities)) / annuity(curve, maturities, per_year=per_year)
 
 
 def annuity(curve: Discounts, maturities: ArrayLike, *, per_year: int = 1) -> Floats:

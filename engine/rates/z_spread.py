@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from engine.errors import ConfigError
-from engine.rates.curves import Discounts, annuity
+from engine.rates.curves import Discounts, annuity, par_rate
 from engine.rates.day_counts import Floats
 from engine.rates.refusals import numbers, refuse, refuse_percent
 from engine.rates.schedules import Ints
@@ -104,7 +104,7 @@ def matched_maturity_swap_spread(
     rates, years = numbers("yields", yields), numbers("maturities", maturities)
     refuse("yields", rates, ~np.isfinite(rates), "be a number", "drop bonds without a yield")
     refuse_percent("yields", rates)
-    return rates - (1 - curve.discount_factor(years)) / annuity(curve, years, per_year=per_year)
+    return rates - par_rate(curve, years, per_year=per_year)
 
 
 def par_asset_swap_spread(
