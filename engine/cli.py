@@ -1,4 +1,4 @@
-"""The command: ``tickwright demo | run | verify | costs | data | impact | configs | doctor | bench``.
+"""The command: ``tickwright demo | run | verify | costs | data | impact | curve | configs | doctor | bench``.
 
 Each command is a few lines here and a function elsewhere, which is imported when it is needed: ``--help`` is quick.
 Standard output holds the answer (with ``--json`` exactly one object), standard error everything said meanwhile.
@@ -39,6 +39,45 @@ class Output:
     quiet: bool = False
 
 
+@Parameter(name="*")
+@dataclass
+class CurveOptions:
+    """Which bonds enter the par curve, how they pay, and what money costs.
+
+    Parameters
+    ----------
+    repo
+        GC repo, decimals: overnight, 1, 3 and 6 months as 0.0199,0.0203,0.0208,0.0216, or a CSV or parquet file with
+        the columns date, overnight, one_month, three_month, six_month.
+    settle
+        Settlement date, YYYY-MM-DD; needed where the universe has no column date.
+    repo_basis
+        Days of the year that repo is quoted for; also of the bonds' own repo_6m.
+    knots
+        Of the spline, at equal counts of bonds.
+    coupons_a_year
+        2 for Treasuries, 1 for most euro governments.
+    special_bp
+        A bond that is this far below 6-month GC in repo is left out.
+    keep_newest
+        Keep on-the-runs, olds and double-olds in the fit: for issuers without a premium on them.
+    without_20y
+        Leave out the 20-year sector; by default only its current issue is.
+    drop_unpriced
+        Leave out bonds without a price instead of refusing the day.
+    """
+
+    repo: str
+    settle: str = ""
+    repo_basis: float = 360.0
+    knots: int = 6
+    coupons_a_year: Literal[1, 2] = 2
+    special_bp: float = 25.0
+    keep_newest: bool = False
+    without_20y: bool = False
+    drop_unpriced: bool = False
+
+
 PLAIN = Output()
 Sets = Annotated[tuple[str, ...], Parameter(name="--set")]
 
@@ -53,6 +92,8 @@ data = App(name="data", help="Import, inspect, verify and export tapes.")
 app.command(data)
 impact = App(name="impact", help="Estimate how orders move prices, and show the parameters that ship.")
 app.command(impact)
+curve = App(name="curve", help="Fit the par curve of government bonds, and read relative value off it.")
+app.command(curve)
 
 
 @app.command
@@ -348,6 +389,101 @@ def show(*, output: Output = PLAIN) -> int:
     from engine.impact_command import show_command
 
     return show_command(output)
+
+
+@curve.command(name="fit")
+def fit_curve(
+    universe: Path, *, options: CurveOptions, html: Path | None = None, out: Path | None = None, output: Output = PLAIN
+) -> int:
+    """Fit the par curve of a day: both fits, the curve, cheap and dear, and who is left out and why.
+
+    Example: tickwright curve fit universe.csv --settle 2018-07-17 --repo 0.0199,0.0203,0.0208,0.0216 --html curve.html
+
+    Example: tickwright curve fit bunds.parquet --repo 0.0400,0.0418,0.0437,0.0438 --coupons-a-year 1 --keep-newest
+
+    Parameters
+    ----------
+    universe
+        All bonds of the day (.csv, .parquet), a row each: isin, issue, maturity, coupon (0.0275), clean_price
+        (per 100); optional kind, date, term, repo_6m, dated, first_coupon. docs/par_curve.md defines them.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    out
+        A new CSV file for the curve.
+    """
+    from engine.curve_command import fit_command
+
+    return fit_command(universe, options, html, out, output)
+
+
+@curve.command
+def history(
+    universe: Path, *, options: CurveOptions, html: Path | None = None, out: Path | None = None, output: Output = PLAIN
+) -> int:
+    """Fit every day of a file: RMSE, 1-day zero beside overnight repo, par yields, and special issues.
+
+    Example: tickwright curve history universe.parquet --repo repo.csv --out history.csv --html history.html
+
+    Parameters
+    ----------
+    universe
+        As `curve fit` takes it, with a column date.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    out
+        A new CSV file with a row for each day.
+    """
+    from engine.curve_command import history_command
+
+    return history_command(universe, options, html, out, output)
+
+
+@curve.command
+def report(
+    universe: Path,
+    *,
+    options: CurveOptions,
+    horizon_days: int = 91,
+    html: Path | None = None,
+    out: Path | None = None,
+    output: Output = PLAIN,
+) -> int:
+    """Say of each bond how cheap it is to the curve, what it carries and how far it slides.
+
+    Example: tickwright curve report universe.csv --settle 2018-07-17 --repo repo.csv --horizon-days 91 --out value.csv
+
+    Parameters
+    ----------
+    universe
+        As `curve fit` takes it.
+    horizon_days
+        For carry and slide, 1 to 183 days.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    out
+        A new CSV file with a row for each bond.
+    """
+    from engine.curve_command import report_command
+
+    return report_command(universe, options, horizon_days, html, out, output)
+
+
+@curve.command
+def sample(folder: Path, *, days: int = 1, output: Output = PLAIN) -> int:
+    """Write a synthetic universe and repo rates to try the other commands on.
+
+    Example: tickwright curve sample treasuries
+
+    Parameters
+    ----------
+    folder
+        A new folder for universe.csv and repo.csv.
+    days
+        Business days, up to 2018-07-17.
+    """
+    from engine.curve_command import sample_command
+
+    return sample_command(folder, days, output)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -31,8 +31,10 @@ SIDE_ROOMS = {
 }
 # Between the user's machine and the engine: these may read clocks, folders and environments, and show reports.
 SHELL = {"cli", "commands", "costs_command", "data_commands", "doctor", "progress", "stats_command", "verify"}
+SHELL |= {"curve_command", "curve_tables", "curve_views"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
 FEEDS_USE = {"tape", "events", "feed", "instruments", "errors", "verdict", "levels", "compiled", "orders", "lee_ready"}
+FEEDS_USE |= {"panel_layout", "rates"}
 BANNED_MODULES = {"time", "random", "uuid", "secrets", "asyncio", "threading", "multiprocessing", "locale"}
 BANNED_CALLS = {"hash", "id", "input", "eval", "exec"}
 BANNED_ATTRIBUTES = {"now", "utcnow", "today", "urandom", "getenv", "environ", "listdir", "default_rng"}
@@ -77,7 +79,7 @@ def test_the_core_imports_no_side_room_and_side_rooms_import_only_the_core_and_t
         allowed = (
             SIDE_ROOMS[room]
             if room
-            else {"engine.reports"}
+            else {"engine.reports", "engine.rates"}
             if name.split(".")[1:2][0:1] and name.split(".")[1] in SHELL
             else set()
         )

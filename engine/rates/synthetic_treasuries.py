@@ -10,13 +10,14 @@ A day's prices come from a Svensson zero curve: each bond is worth its flows on 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.rates.bonds import Bonds, accrued, cash_flows, measure, street_yield
-from engine.rates.gc_repo import TENORS, GcRepo
+from engine.rates.gc_repo import DAYS_A_YEAR, TENORS, GcRepo
 from engine.rates.par_basket import PLAIN, BondUniverse, auction_rank, original_term
 
 Floats = NDArray[np.float64]
@@ -33,6 +34,9 @@ NOTES = {
 }  # every n months, on; 0: end
 OTHERS = {"TIPS": (6, 10, 15), "FRN": (3, 2, 0), "BILL": (1, 0, 15), "STRIPS": (12, 30, 15)}  # months, term, day
 SPECIAL_BP = [60.0, 30.0, 35.0]  # below GC: on-the-runs, olds, and the 10-year of rank 3
+SAMPLE_DAY = "2018-07-17"
+SAMPLE_COLUMNS = ("isin", "kind", "issue", "maturity", "coupon", "clean_price", "repo_6m")
+PER_360 = 360 / DAYS_A_YEAR
 TWENTY_YEAR_AGAIN = np.datetime64("2020-05")
 
 
@@ -120,6 +124,39 @@ def treasury_day(
     special = np.select([(rank == k) & (term <= 10) for k in (0, 1)] + [(rank == 3) & (term == 10)], SPECIAL_BP, 0.0)
     repo_6m = np.where(plain, repo.six_month - special / 1e4, np.nan)
     return alive._replace(clean_price=clean, repo_6m=repo_6m), repo
+
+
+def market_days(count: int, *, seed: int = 1) -> Iterator[tuple[np.datetime64, BondUniverse, GcRepo]]:
+    """The last ``count`` weekdays to ``SAMPLE_DAY``, each priced on a curve that wanders by about 5 bp a day.
+
+    Repo rates are per year of 365.25 days.
+    """
+    end = np.datetime64(SAMPLE_DAY)
+    every = np.arange(end - 2 * count - 7, end + 1)
+    weekdays = every[np.is_busday(every)][-count:]
+    first = weekdays[0].astype("datetime64[M]") - 31 * 12
+    bonds = treasury_bonds(str(first), SAMPLE_DAY[:7], seed=seed)
+    rng = np.random.Generator(np.random.Philox(seed))
+    base, away = Svensson(), np.zeros(3)
+    for k, day in enumerate(weekdays):
+        level, slope, bend = away
+        curve = base._replace(b0=max(base.b0 + level, 0.012), b1=base.b1 + slope, b2=base.b2 + bend)
+        away = 0.995 * away + rng.standard_normal(3) * (3e-4, 3e-4, 4e-4)
+        universe, repo = treasury_day(bonds, str(day), seed=seed + k, curve=curve)
+        yield day, universe, repo
+
+
+def sample_market(count: int) -> tuple[dict[str, NDArray], dict[str, NDArray]]:
+    """``market_days`` as the columns of two files, a universe and repo rates, quoted Act/360."""
+    parts, quotes = [], []
+    for day, universe, repo in market_days(count):
+        rounded = {"clean_price": np.round(universe.clean_price, 6), "repo_6m": np.round(universe.repo_6m * PER_360, 8)}
+        columns = {**universe._asdict(), **rounded}
+        parts.append({"date": np.full(universe.isin.size, day), **{k: columns[k] for k in SAMPLE_COLUMNS}})
+        quotes.append((day, *(round(rate * PER_360, 8) for rate in repo)))
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = ("date", *GcRepo._fields)
+    return joined, {name: np.array(column) for name, column in zip(names, zip(*quotes, strict=True), strict=True)}
 
 
 def _universe(rows: list[tuple[str, np.datetime64, int, int, float]]) -> BondUniverse:

@@ -1,0 +1,237 @@
+"""What ``tickwright curve …`` does: the par curve of a day, of many days, and relative value along it.
+
+Each command is a function here. ``curve_tables`` reads files, ``curve_views`` says what was found, and
+``reports.curve_page`` writes pages.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.cli import OK, CurveOptions, Output, say
+from engine.curve_tables import RepoRates, days, read_universe
+from engine.curve_views import (
+    carry_plot,
+    curve_grid,
+    curve_plot,
+    errors_plot,
+    extremes_grid,
+    facts,
+    grid_lines,
+    history_grid,
+    history_plots,
+    left_out_grid,
+    report_grid,
+    special_grid,
+)
+from engine.errors import ConfigError
+from engine.kernel_cache import ensure
+from engine.rates.par_basket import BasketRules
+from engine.rates.par_day import DayFit, Issuer, fit_day
+from engine.rates.par_history import Quote, SpecialBook, SpecialIssue, columns, fit_history
+from engine.rates.par_report import RelativeValue, relative_value
+from engine.rates.synthetic_treasuries import SAMPLE_DAY, sample_market
+from engine.reports.curve_page import write_curve_page
+
+SHOWN_YEARS = np.array([0.25, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 25, 29, 30])
+MOST_SAMPLE_DAYS = 2_600
+
+
+def fit_command(file: Path, options: CurveOptions, html: Path | None, out: Path | None, output: Output) -> int:
+    """One day: both fits, the curve, who is not in it and why."""
+    quote, day = _one_day(file, options)
+    report = relative_value(day, gc_six_month=quote.gc_six_month)
+    curve = day.enhanced.curve
+    years = np.append(SHOWN_YEARS[curve.last > SHOWN_YEARS], curve.last)
+    table = {
+        "years": years,
+        "par_yield": curve.par_yield(years),
+        "zero_rate": curve.zero_rate(years, per_year=day.issuer.coupons_a_year),
+        "forward_rate_6m": curve.forward_rate(np.maximum(years - 0.5, 0), years, per_year=day.issuer.coupons_a_year),
+        "discount_factor": curve.discount_factor(years),
+    }
+    grids = [curve_grid(table), extremes_grid(report), left_out_grid(day, every=False)]
+    lines = [*facts(day, options.repo_basis), *(line for grid in grids for line in grid_lines(grid))]
+    if out is not None:
+        _write_csv(out, table)
+        lines += ["", f"wrote     {out}"]
+    page = ""
+    if html is not None:
+        plots = [curve_plot(day), errors_plot(day, report)]
+        grids[-1] = left_out_grid(day, every=True)
+        page = str(write_curve_page(html, f"Par curve of {day.settle}", facts(day, options.repo_basis), plots, grids))
+        lines += ["", f"page      {page}"]
+    answer = {**_summary(day), "curve": _plain(table), "excluded": _excluded(day), "page": page, "out": str(out or "")}
+    say(output, answer, lines)
+    return OK
+
+
+def history_command(file: Path, options: CurveOptions, html: Path | None, out: Path | None, output: Output) -> int:
+    """Every day of a file: RMSE, the short end, par yields, and which issues were special when."""
+    ensure()
+    issuer, repo, book = _issuer(options), RepoRates(options.repo, options.repo_basis), SpecialBook(options.special_bp)
+    quotes = (repo.quote(date, universe) for date, universe in days(read_universe(file), options.settle, file))
+    rows = fit_history(quotes, issuer, book=book)
+    fitted = [row for row in rows if not row.refused]
+    if not fitted:
+        raise ConfigError(f"{file}: no day could be fitted; the first, {rows[0].settle}: {rows[0].refused}")
+    issues, table = book.issues(), columns(rows)
+    rmse = np.array([row.rmse_bp for row in fitted])
+    told = [
+        f"days      {len(fitted):,} fitted, {rows[0].settle} to {rows[-1].settle}, {len(rows) - len(fitted)} refused",
+        f"RMSE      {np.median(rmse):.3g} bp in the middle, {rmse.min():.3g} to {rmse.max():.3g}",
+        "O/N       the curve's 1-day zero is overnight GC by construction; the gap is where spline and repo meet",
+        *(f"refused   {row.settle}: {row.refused}" for row in rows if row.refused),
+    ]
+    grids = [history_grid(fitted), *([special_grid(issues)] if issues else [])]
+    lines = [*told, *(line for grid in grids for line in grid_lines(grid))]
+    if out is not None:
+        _write_csv(out, table)
+        lines += ["", f"wrote     {out}"]
+    page = ""
+    if html is not None:
+        page = str(write_curve_page(html, "History of the par curve", told, history_plots(table), grids))
+        lines += ["", f"page      {page}"]
+    answer = {
+        "days": len(fitted),
+        "refused": {str(row.settle): row.refused for row in rows if row.refused},
+        "history": _plain(table),
+        "special_issues": [_plain_issue(issue) for issue in issues],
+        "page": page,
+        "out": str(out or ""),
+    }
+    say(output, answer, lines)
+    return OK
+
+
+def report_command(
+    file: Path, options: CurveOptions, horizon_days: int, html: Path | None, out: Path | None, output: Output
+) -> int:
+    """Cheap and dear, carry and slide of every bond of a day."""
+    quote, day = _one_day(file, options)
+    report = relative_value(day, horizon_days=horizon_days, gc_six_month=quote.gc_six_month)
+    table = {name: getattr(report, name) for name in RelativeValue._fields if name != "rows"}
+    table["carry_and_slide_bp"] = report.carry_and_slide_bp
+    grid = report_grid(report, horizon_days)
+    lines = [*facts(day, options.repo_basis), *grid_lines(grid)]
+    if out is not None:
+        _write_csv(out, table)
+        lines += ["", f"wrote     {out}"]
+    page = ""
+    if html is not None:
+        plots = [errors_plot(day, report), carry_plot(report, day, horizon_days)]
+        title = f"Relative value along the par curve, {day.settle}"
+        page = str(write_curve_page(html, title, facts(day, options.repo_basis), plots, [grid]))
+        lines += ["", f"page      {page}"]
+    answer = {**_summary(day), "horizon_days": horizon_days, "bonds": _rows(table), "page": page, "out": str(out or "")}
+    say(output, answer, lines)
+    return OK
+
+
+def sample_command(folder: Path, count: int, output: Output) -> int:
+    """A synthetic Treasury market as the files that the other commands read."""
+    if folder.exists():
+        raise ConfigError(f"{folder} exists; choose another folder")
+    if not 1 <= count <= MOST_SAMPLE_DAYS:
+        raise ConfigError(f"--days is {count}, but must be from 1 to {MOST_SAMPLE_DAYS}")
+    ensure()
+    universe, repo = sample_market(count)
+    folder.mkdir(parents=True)
+    _write_csv(folder / "universe.csv", universe)
+    _write_csv(folder / "repo.csv", repo)
+    lines = [
+        f"wrote     {folder / 'universe.csv'}: {universe['isin'].size:,} rows; {folder / 'repo.csv'}: {count} days",
+        "          SYNTHETIC: generated, no bond in it exists",
+        f"try       tickwright curve fit {folder / 'universe.csv'} --repo {folder / 'repo.csv'} --settle {SAMPLE_DAY}",
+    ]
+    answer = {"folder": str(folder), "synthetic": True, "rows": int(universe["isin"].size), "days": count}
+    say(output, answer, lines)
+    return OK
+
+
+def _one_day(file: Path, options: CurveOptions) -> tuple[Quote, DayFit]:
+    ensure()
+    found = list(days(read_universe(file), options.settle, file))
+    if len(found) > 1:
+        raise ConfigError(
+            f"{file}: has {len(found)} days, {found[0][0]} to {found[-1][0]}; choose one with --settle, or take "
+            "`tickwright curve history`"
+        )
+    quote = RepoRates(options.repo, options.repo_basis).quote(*found[0])
+    day = fit_day(quote.universe, quote.settle, quote.repo, _issuer(options), quoted_gc_six_month=quote.gc_six_month)
+    return quote, day
+
+
+def _issuer(options: CurveOptions) -> Issuer:
+    newest = {} if options.keep_newest else BasketRules().newest_out
+    rules = BasketRules(
+        newest_out=newest,
+        terms_out=(20,) if options.without_20y else (),
+        special_bp=options.special_bp,
+        without_unpriced=options.drop_unpriced,
+    )
+    return Issuer(options.coupons_a_year, "simple" if options.coupons_a_year == 2 else "compound", options.knots, rules)
+
+
+def _summary(day: DayFit) -> dict[str, Any]:
+    curve = day.enhanced.curve
+    return {
+        "settle": str(day.settle),
+        "bonds": int(day.rows.size),
+        "left_out": day.basket.counts(),
+        "gc_repo": dict(zip(curve.repo._fields, curve.repo, strict=True)),
+        "rmse_bp": day.enhanced.rmse * 1e4,
+        "legacy_rmse_bp": day.legacy.rmse * 1e4,
+        "short_end_gap_bp": curve.short_end_gap() * 1e4,
+        "knots": curve.knots.tolist(),
+        "x0": float(curve.coefficients[0]),
+        "powers": curve.powers.tolist(),
+        "last_maturity": curve.last,
+    }
+
+
+def _excluded(day: DayFit) -> dict[str, str]:
+    out = np.flatnonzero(~day.basket.in_fit)
+    return dict(zip(day.universe.isin[out].tolist(), day.basket.reason[out].tolist(), strict=True))
+
+
+def _plain(table: Mapping[str, NDArray]) -> dict[str, list[Any]]:
+    """Columns as JSON takes them."""
+    return {
+        name: (column.astype(str) if column.dtype.kind == "M" else column).tolist() for name, column in table.items()
+    }
+
+
+def _rows(table: Mapping[str, NDArray]) -> list[dict[str, Any]]:
+    plain = _plain(table)
+    return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+
+
+def _plain_issue(issue: SpecialIssue) -> dict[str, Any]:
+    return {
+        "isin": issue.isin,
+        "days": issue.days,
+        "special_days": issue.special_days,
+        "mean_bp": issue.mean_bp,
+        "most_bp": issue.most_bp,
+        "spells": [[str(first), str(last)] for first, last in issue.spells],
+    }
+
+
+def _write_csv(out: Path, table: Mapping[str, NDArray]) -> None:
+    plain = _plain(table)
+    try:
+        with out.open("x", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(plain)
+            writer.writerows(zip(*plain.values(), strict=True))
+    except FileExistsError:
+        raise ConfigError(f"{out} exists; choose another --out file") from None
+    except OSError as error:
+        raise ConfigError(f"{out}: cannot be written ({error.strerror}); choose another --out file") from None
