@@ -158,6 +158,14 @@ def coupon_adjustment(z: ArrayLike, maturities: ArrayLike, coupons: ArrayLike) -
     return CouponAdjustment(float(solved[3]), adjustment, design[:, :3] @ solved[:3], spreads - design @ solved)
 
 
+def fair_coupon_adjustment(
+    flows: HasFlows, coupons: ArrayLike, government: Discounts, swap: Discounts
+) -> CouponAdjustment:
+    """``coupon_adjustment`` of bonds that are fair on ``government`` by construction: the purely optical effect."""
+    z = z_spread(flows, price_on_curve(flows, government), swap)
+    return coupon_adjustment(z, flows.times[flows.offsets[1:] - 1], coupons)
+
+
 def price_on_curve(flows: HasFlows, curve: Discounts) -> Floats:
     """Dirty prices, float64[n], at which flows are fair on ``curve``."""
     return np.add.reduceat(flows.amounts * curve.discount_factor(flows.times), flows.offsets[:-1])
