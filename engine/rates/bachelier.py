@@ -30,17 +30,24 @@ def value_and_delta(moneyness, deviation, kind):
 
     Delta is Phi(x) for a payer, Phi(x) - 1 for a receiver, 2 Phi(x) - 1 for a straddle.
     """
+    level, slope, _ = value_delta_and_density(moneyness, deviation, kind)
+    return level, slope
+
+
+@compiled
+def value_delta_and_density(moneyness, deviation, kind):
+    """``value_and_delta``, and phi(x) for the greeks that need it."""
     distance = abs(moneyness)
-    extra, tail = 0.0, 0.0 if distance > 0.0 else 0.5
+    extra, tail, peak = 0.0, 0.0 if distance > 0.0 else 0.5, 0.0
     if deviation > 0.0:
         x = distance / deviation
-        tail = cumulative(-x)
-        extra = max(deviation * (density(x) - x * tail), 0.0)
+        tail, peak = cumulative(-x), density(x)
+        extra = max(deviation * (peak - x * tail), 0.0)
     if kind == STRADDLE:
         slope = 1.0 - 2.0 * tail
-        return distance + 2.0 * extra, slope if moneyness > 0.0 else -slope
+        return distance + 2.0 * extra, slope if moneyness > 0.0 else -slope, peak
     level = max(kind * moneyness, 0.0) + extra
-    return level, kind * (1.0 - tail if kind * moneyness > 0.0 else tail)
+    return level, kind * (1.0 - tail if kind * moneyness > 0.0 else tail), peak
 
 
 @compiled
@@ -72,12 +79,10 @@ def fill_greeks(forward, strike, normal_vol, expiry, annuity, kind, out):
         root = math.sqrt(expiry[i])
         deviation = normal_vol[i] * root
         moneyness = forward[i] - strike[i]
-        level, slope = value_and_delta(moneyness, deviation, kind[i])
-        legs = 2.0 if kind[i] == STRADDLE else 1.0
-        peak, curvature = 0.0, 0.0
-        if deviation > 0.0:
-            peak = legs * density(abs(moneyness) / deviation)
-            curvature = annuity[i] * peak / deviation
+        level, slope, peak = value_delta_and_density(moneyness, deviation, kind[i])
+        if kind[i] == STRADDLE:
+            peak *= 2.0
+        curvature = annuity[i] * peak / deviation if deviation > 0.0 else 0.0
         out[0, i] = annuity[i] * level
         out[1, i] = annuity[i] * slope
         out[2, i] = curvature
