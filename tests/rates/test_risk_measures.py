@@ -12,6 +12,7 @@ from scipy.special import ndtri
 
 from engine.errors import ConfigError
 from engine.rates.block_bootstrap import block_bootstrap, block_rows, deflated_probability, expected_best
+from engine.rates.fair_excess import fair_excess
 from engine.rates.risk_measures import MEASURES, max_drawdown, measure_table, risk_measures, rolling_measures
 
 returns = st.lists(st.integers(-1000, 1000), min_size=4, max_size=60).map(lambda x: np.array(x, float))
@@ -163,3 +164,16 @@ def test_deflation_doubts_more_the_more_was_tried() -> None:
         deflated_probability(0.3, 0.0, 1)
     with pytest.raises(ConfigError, match="tried is 0, but at least one rule was tried"):
         expected_best(0)
+
+
+def test_what_a_fair_world_shows_too_is_no_excess() -> None:
+    fair = rng(11).normal(0.5, 0.1, (400, 2, 6))
+    fair[:, 1, 4] = math.nan  # a ratio that most fair worlds do not have
+    found = fair_excess(np.full((2, 6), 0.5), np.full((2, 6), 0.03), fair)
+    assert np.nanmax(np.abs(found.excess)) < 0.02
+    assert np.isnan(found.excess[1, 4])
+    assert found.error[0, 0] == pytest.approx(math.hypot(0.03, 0.1 * math.sqrt(math.pi / 2 / 400)), rel=0.05)
+    with pytest.raises(ConfigError, match="199 fair worlds are too few to tell skill from skew; make at least 200"):
+        fair_excess(np.zeros((2, 6)), np.ones((2, 6)), fair[:199])
+    with pytest.raises(ConfigError, match="do not fit; give the fair ones one world a row"):
+        fair_excess(np.zeros((3, 6)), np.ones((3, 6)), fair)
