@@ -25,6 +25,7 @@ from engine.result import ParentCost, rows_between
 from engine.run_folder import SavedRun
 from engine.tape import Kind, Tape
 from engine.touch_flow import flow_events
+from engine.venue_fee import impact_charges
 
 SLICES = 10  # of a parent's duration, for its path
 START = "start"  # the column, optional in files, that puts parents in order of time
@@ -46,7 +47,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     duration: float  # market volume in clock units
     volatility: float  # daily, as a fraction
     spread_bp: float  # quoted, mean over the events at the touch
-    cost_bp: float  # against the mid at arrival, positive where it was paid, fees left out
+    cost_bp: float  # against the mid at arrival, positive where it was paid, with what impact charged, without fees
     path: tuple[float, ...]  # part of the parent done in each tenth of the duration
     mid_before: float  # at arrival
     mid_during: float  # mean over the events at the touch, as recorded
@@ -149,6 +150,8 @@ def _measure(
     if not len(during):
         raise RunError("nothing happened at the touch while it traded")
     mids, unit = (during["bid"] + during["ask"]) / 2, days[0].instruments[number]
+    charged = sum(impact_charges(own, saved.config.broker.fees, days[0].instruments))
+    notional = float(unit.money * parent.done) * parent.arrival_price / unit.quoted(1)
     return Execution(
         run=saved.manifest.name,
         name=parent.name,
@@ -162,7 +165,7 @@ def _measure(
         duration=duration,
         volatility=market.daily_volatility,
         spread_bp=float(np.mean((during["ask"] - during["bid"]) / mids)) * 1e4,
-        cost_bp=parent.side * (parent.average_price / parent.arrival_price - 1) * 1e4,
+        cost_bp=parent.side * (parent.average_price / parent.arrival_price - 1) * 1e4 + charged / notional * 1e4,
         path=tuple(path.tolist()),
         mid_before=parent.arrival_price,
         mid_during=unit.quoted(float(mids.mean())),

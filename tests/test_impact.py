@@ -28,6 +28,7 @@ from engine.broker.impact_kernels import (
     book_state,
     displacement,
     displacement_ticks,
+    met_by_fill,
     on_market_volume,
     on_own_fill,
 )
@@ -137,9 +138,10 @@ def test_streaming_equals_the_sum_over_all_cells_within_the_stated_bound(model, 
     impulses = {n: scale * np.sign(size) * (abs(size) / CELL) ** gamma for n, size in own.items()}
     if model.model == "hfmi":
         impulses = hfmi_impulses(script, scale)
+    over = 1 - model.used.omega if model.model == "hfmi" else gamma
     decay = DECAYS[model.model]
-    exact = by_definition(decay, model.used.omega, impulses, ended, u)
-    parts = by_definition(decay, model.used.omega, {n: abs(f) for n, f in impulses.items()}, ended, u)
+    exact = by_definition(decay, model.used.omega, over, impulses, ended, u)
+    parts = by_definition(decay, model.used.omega, over, {n: abs(f) for n, f in impulses.items()}, ended, u)
     assert abs(walk(model, script)[0][-1] - exact) <= (KERNEL_ERROR + POWER_ERROR) * parts
 
 
@@ -163,7 +165,7 @@ def test_one_cell_decays_as_the_power_law_over_five_decades(model, omega):
     bp = np.zeros(len(script))
     _walk(states, table, np.array(script, np.int64), bp, np.zeros(len(script), np.int64), 2)
     exact = [
-        by_definition(DECAYS[model], omega, {0: float(states[0]["scale"])}, int(n) // CELL, int(n) % CELL / CELL)
+        by_definition(DECAYS[model], omega, 1.0, {0: float(states[0]["scale"])}, int(n) // CELL, int(n) % CELL / CELL)
         for n in lags
     ]
     assert np.abs(bp[1:] / exact - 1).max() <= KERNEL_ERROR
@@ -199,16 +201,66 @@ def test_transient_impact_decays_to_zero(model):
 
 def test_temporary_impact_ends_with_its_cell_and_lasting_impact_stays():
     model = MODELS["almgren chriss"]
-    bp, _ = walk(model, [fill(1, 500), volume(CELL), volume(10**9), fill(-1, 500), volume(CELL)])
+    script = [fill(1, 500), volume(800), volume(200), volume(10**9), fill(-1, 500), volume(CELL)]
+    bp, _ = walk(model, script)
     lasting = 0.314 * 200 * 500 / 390_000
-    assert bp[0] == pytest.approx(lasting + 0.142 * 200 * 0.5**0.6, rel=POWER_ERROR)
-    assert bp[1] == bp[2] == pytest.approx(lasting)
+    for moved, passed in ((bp[0], 250), (bp[1], 800)):  # participation is measured over a quarter of a cell at least
+        assert moved == pytest.approx(lasting + 0.142 * 200 * (500 / passed) ** 0.6, rel=KERNEL_ERROR)
+    assert bp[2] == bp[3] == pytest.approx(lasting)
     assert bp[-1] == 0
 
 
 def test_the_square_root_law_is_met_at_every_size():
     bp, _ = walk(MODELS["square root"], [fill(1, 1_000), volume(50), fill(1, 3_000), fill(-1, 4_000)])
     assert bp[[0, 2, 3]] == pytest.approx([0.5 * 200 * (q / 390_000) ** 0.5 for q in (1_000, 4_000, 0)])
+
+
+@njit
+def _met(states, table, script, met, moved):
+    """Of each fill: bp met on average, and what stood before and after it."""
+    state = states[0]
+    for k in range(script.shape[0]):
+        _, side, size, kind, book = script[k]
+        moved[k, 0] = displacement(state, table[0])
+        if script[k, 0] == VOLUME:
+            on_market_volume(state, table[0], size)
+        else:
+            met[k] = met_by_fill(state, table[0], side, size, kind, book)
+            on_own_fill(state, table[0], side, size, kind, book)
+        moved[k, 1] = displacement(state, table[0])
+
+
+def met_by(model, script):
+    states, table = prepare(model, ["A"])
+    met, moved = np.zeros(len(script)), np.zeros((len(script), 2))
+    _met(states, table, np.array(script, np.int64).reshape(-1, 5), met, moved)
+    return met, moved
+
+
+@every_model
+@given(script=scripts)
+@law
+def test_what_a_fill_meets_lies_between_what_stood_before_and_after_it_and_the_twin_says_the_same(model, script):
+    [twin] = ImpactTwin.all_of(model, ["A"])
+    met, moved = met_by(model, script)
+    for k, (op, side, size, kind, book) in enumerate(script):
+        if op == VOLUME:
+            twin.on_market_volume(size)
+            continue
+        assert met[k] == twin.met_by_fill(side, size, kind, book)
+        twin.on_own_fill(side, size, kind, book)
+        slack = 1e-5 * abs(moved[k]).max() + 1e-9
+        assert moved[k].min() - slack <= met[k] <= moved[k].max() + slack
+
+
+@every_model
+@given(script=scripts, side=st.sampled_from((1, -1)), sizes=st.lists(st.integers(1, 3_000), min_size=2, max_size=5))
+@law
+def test_a_fill_in_pieces_meets_as_much_as_the_whole(model, script, side, sizes):
+    pieces, _ = met_by(model, [*script, *(fill(side, size) for size in sizes)])
+    whole, moved = met_by(model, [*script, fill(side, sum(sizes))])
+    mean = pieces[-len(sizes) :] @ sizes / sum(sizes)
+    assert mean == pytest.approx(whole[-1], rel=1e-4, abs=1e-5 * abs(moved).max())
 
 
 @transient
@@ -247,9 +299,9 @@ def test_a_dark_fill_moves_the_mid_by_the_dark_part():
         assert dark == pytest.approx(0.5 * lit)
 
 
-def test_an_impulse_of_the_book_is_what_stands_when_its_cell_ends():
-    bp, _ = walk(MODELS["hfmi"], [fill(1, 100, 0, 7), volume(CELL)])
-    assert bp[-1] == pytest.approx(IMPULSES.aggressive[1][2], rel=1e-9)
+def test_an_impulse_of_the_book_stands_at_once_and_till_its_cell_ends():
+    bp, _ = walk(MODELS["hfmi"], [fill(1, 100, 0, 7), volume(CELL // 2), volume(CELL // 2)])
+    assert bp == pytest.approx(IMPULSES.aggressive[1][2], rel=1e-9)
 
 
 @given(bid=st.integers(1, 1_000), spread=st.integers(1, 9), sizes=st.tuples(st.integers(0, 99), st.integers(0, 99)))

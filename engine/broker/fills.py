@@ -40,7 +40,7 @@ def fill(w, k, ts, price, size, maker):
     if w.impact != NONE:
         if w.impact == COST:
             fee += o.side * value_of(b, b.charge, size)
-        note_own_fill(w, o, b, size, maker)
+        fee += note_own_fill(w, o, b, price, size, maker)
     if o.side > 0:
         entry.open_buy -= size
     else:

@@ -10,12 +10,13 @@ Almgren-Chriss     lasting g sigma Q / V, and temporary eta sigma sign(v) |v|^th
 =================  ==============================================================================================
 
 The transient models (slides eq. 1 and 2) cut market volume, ours excluded, into cells of equal size; v is our signed
-size in the cell over the cell's size. A cell's impulse is ``alpha sigma^beta sign(v) |v|^gamma`` (MI.1, MI.2) or the
-sum of ``psi[kind of fill, state of the book] size / typical size`` (HFMI). The kernel is the power law at the cell's
-middle (MI.1) or integrated over the cell (MI.2, HFMI). Units are our reading, since the slides state none: alpha in bp,
-sigma the daily volatility as a fraction, time in units of a ``units_a_day``-th of a day's average volume.
+size in the cell over the cell's size, while the cell lasts over what has passed of it (``impact_tables``). A cell's
+impulse is ``alpha sigma^beta sign(v) |v|^gamma`` (MI.1, MI.2) or the sum of ``psi[kind of fill, state of the book] size
+/ typical size`` (HFMI). The kernel is the power law at the cell's middle (MI.1) or integrated over the cell (MI.2,
+HFMI). Units are our reading, since the slides state none: alpha in bp, sigma the daily volatility as a fraction, time
+in units of a ``units_a_day``-th of a day's average volume.
 
-HFMI's impulses are measured after a transaction, so ``psi`` is the displacement when its cell ends.
+HFMI's impulses are measured after a transaction, so ``psi`` is the displacement from then on till its cell ends.
 """
 
 from __future__ import annotations
@@ -212,19 +213,22 @@ def prepare(model: Impact, symbols: Sequence[str]) -> tuple[NDArray[np.void], ND
     assert not isinstance(model, NoImpact)
     states, table = np.zeros(len(symbols), IMPACT), np.zeros(1, TABLE)
     markets = [_market(model.market, symbol) for symbol in symbols]
-    shared, omega, decay, exponent = table[0], 0.0, "momentary", 1.0
+    shared, omega, decay, exponent, over = table[0], 0.0, "momentary", 1.0, 0.0
     match model:
         case Propagator():
             check_parameters(model.used)
             decay, omega, exponent = DECAYS[model.model], model.used.omega, model.used.gamma
+            over = exponent
             if model.model == "hfmi":
                 shared["by_state"], shared["psi"] = 1, _impulses(model).table()
+                over = 1 - omega  # the response was measured: it stands at once, and till the cell ends
         case SquareRoot():
             shared["by_root"] = 1
         case AlmgrenChriss():
-            exponent = model.exponent
-    shared["kernel"], shared["decay"] = kernel_tables(decay, omega)
+            exponent = over = model.exponent
+    shared["kernel"], shared["decay"] = kernel_tables(decay, omega, over)
     shared["mantissa"], shared["octave"] = power_tables(exponent)
+    shared["mean"] = 1 / (1 + exponent)
     for state, market in zip(states, markets, strict=True):
         state["cell"] = cell_size(model, market)
         state["scale"], state["lasting_scale"] = _scales(model, market, int(state["cell"]))

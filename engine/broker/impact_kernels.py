@@ -48,6 +48,23 @@ def on_own_fill(state, table, side, size, kind, book):
 
 
 @kernel
+def met_by_fill(state, table, side, size, kind, book):
+    """bp of displacement that a fill not yet noted meets on average while it is made: itself is part of it."""
+    row, part = _place(state.volume / state.cell)
+    signed = side * size
+    if table.by_state:
+        mean = state.z[0] + 0.5 * (state.scale * signed * table.psi[kind, book])
+    else:
+        mean = state.scale * _mean_power(table, state.own, state.own + signed, state.cell)
+    total = state.lasting_scale * _mean_net(table, state.net, state.net + signed)
+    for k in range(COLUMNS):
+        low = table.kernel[row, k]
+        z = mean if k == 0 else state.z[k]
+        total += z * (low + part * (table.kernel[row + 1, k] - low))
+    return total
+
+
+@kernel
 def displacement(state, table):
     """bp that the price stands away from the recorded one, positive after buying."""
     return _displacement_at(state, table, state.volume) if state.moved else 0.0
@@ -67,7 +84,7 @@ def _displacement_at(state, table, volume):
 @kernel
 def displacement_ticks(state, table, mid2, tick):
     """Whole ticks, half-even, by which recorded prices are shifted; ``mid2`` is bid + ask as recorded."""
-    return int(_half_even(displacement(state, table) * mid2 / (20_000.0 * tick)))
+    return int(round_half_even(displacement(state, table) * mid2 / (20_000.0 * tick)))
 
 
 @kernel
@@ -76,7 +93,7 @@ def ticks_within_cell(state, table, size, mid2, tick):
     volume = state.volume + size
     if volume >= state.cell:
         return False, 0
-    return True, int(_half_even(_displacement_at(state, table, volume) * mid2 / (20_000.0 * tick)))
+    return True, int(round_half_even(_displacement_at(state, table, volume) * mid2 / (20_000.0 * tick)))
 
 
 @kernel
@@ -167,12 +184,28 @@ def _power(table, v):
 
 
 @kernel
+def _mean_power(table, start, end, cell):
+    """Mean of sign(v) |v|^exponent as our size in a cell goes from ``start`` to ``end``."""
+    first, last = abs(start) / cell, abs(end) / cell
+    return (last * _power(table, last) - first * _power(table, first)) * table.mean / ((end - start) / cell)
+
+
+@kernel
+def _mean_net(table, start, end):
+    """Mean of the net size, or of its signed root, as it goes from ``start`` to ``end``."""
+    if table.by_root == 0:
+        return 0.5 * (start + end)
+    first, last = float(abs(start)), float(abs(end))
+    return (last * math.sqrt(last) - first * math.sqrt(first)) * (2.0 / 3.0) / (end - start)
+
+
+@kernel
 def _sign(n):
     return 1.0 if n > 0 else -1.0 if n < 0 else 0.0
 
 
 @kernel
-def _half_even(x):
+def round_half_even(x):
     low = math.floor(x)
     rest = x - low
     return low + 1.0 if rest > 0.5 or (rest == 0.5 and low % 2.0 == 1.0) else low

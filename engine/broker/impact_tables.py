@@ -5,16 +5,21 @@ cells and the fraction u of a cell after that cell began, it displaces the price
 
     integrated   (lag + u)^a - (lag + u - 1)^a       of MI.2 and HFMI: the power law integrated over the cell
     pointwise    (lag + u - 1/2)^-omega              of MI.1: the power law at the middle of the cell
-    momentary    1 for lag 0, else 0                 of a temporary impact that ends with its cell
+    momentary    0                                   of a temporary impact that ends with its cell
 
-and for lag 0, the cell not yet ended, by u^a and (u / 2)^-omega u. Lags 0 and 1, where the power law bends most, are
-tables of u; lags from 2 on are a sum of ``TERMS`` exponentials with rates evenly spaced in their logarithm and weights
-found by least squares of the relative error over lags 2 to ``REACH``; weights are kept only where positive, so that the
-sum stays completely monotone. ``KERNEL_ERROR`` bounds the relative error of all of it, up to ``REACH`` cells; beyond,
-the sum decays faster than the power law.
+For lag 0, the cell not yet ended, v still grows: what counts is our size over the market's so far, not over the whole
+cell. Taken over at least ``LEAST`` of a cell, so that it is finite when a cell has just begun, with m = max(u, LEAST)
+f(v) is multiplied by m^-exponent, and by m^a, 2^omega m^a and 1. So a constant rate displaces as the power law says
+wherever it is looked at, and when the cell ends v is our size over the cell.
 
-u is looked up on ``OCTAVES`` octaves below 1 of ``STEPS`` straight lines each, because u^a is steep at 0: the relative
-error is the same in every octave. It holds for u >= 2^-24, so from the first share of any cell of up to 16 million.
+Lags 0 and 1, where the power law bends most, are tables of u; lags from 2 on are a sum of ``TERMS`` exponentials with
+rates evenly spaced in their logarithm and weights found by least squares of the relative error over lags 2 to
+``REACH``; weights are kept only where positive, so that the sum stays completely monotone. ``KERNEL_ERROR`` bounds the
+relative error of all of it, up to ``REACH`` cells; beyond, the sum decays faster than the power law.
+
+u is looked up on ``OCTAVES`` octaves below 1 of ``STEPS`` straight lines each, because lag 1 is steep at 0: the
+relative error is the same in every octave. It holds for u >= 2^-24, so from the first share of any cell of up to 16
+million.
 
 Everything is computed with ``decimal``, whose exponential and logarithm are rounded correctly, and then rounded to
 float64: machines agree to the last bit, whatever their mathematical library.
@@ -39,6 +44,7 @@ SLOWEST, FASTEST = Decimal("1.5e-6"), Decimal(3)  # rates, per cell
 OCTAVES, STEPS = 24, 32
 NODES = 2 + OCTAVES * STEPS  # u = 0, then from 2^-24 to 1
 COLUMNS = 2 + TERMS  # lag 0, lag 1, exponentials from lag 2 on
+LEAST = Decimal("0.25")  # of a cell, over which participation is measured; a node
 POWERS = 48  # decays over 2^0 .. 2^47 cells
 MANTISSAS, EXPONENTS = 512, 128  # of the power of the participation
 POWER_ERROR = 1e-6  # relative, of |v|^gamma
@@ -51,6 +57,7 @@ TABLE = np.dtype(
         ("decay", "<f8", (POWERS, TERMS)),
         ("mantissa", "<f8", (MANTISSAS + 1,)),  # of m^gamma, m from 1/2 to 1
         ("octave", "<f8", (EXPONENTS,)),  # 2^(gamma e), e from -64 to 63
+        ("mean", "<f8"),  # 1 / (1 + gamma): the mean of v^gamma from 0 to v is that part of it
         ("psi", "<f8", (4, 15)),  # bp by kind of fill and state of the book
         ("by_state", "<i8"),  # impulses come from psi
         ("by_root", "<i8"),  # the lasting part grows with the square root of the net size
@@ -67,16 +74,15 @@ def power(base: float | Decimal, exponent: float | Decimal) -> Decimal:
 
 
 @functools.lru_cache(maxsize=16)
-def kernel_tables(decay: Decay, omega: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def kernel_tables(decay: Decay, omega: float, exponent: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Displacement by column at each node of u, float64[NODES, COLUMNS], and decays over 2^k cells [POWERS, TERMS]."""
     kernel, decays = np.zeros((NODES, COLUMNS)), np.zeros((POWERS, TERMS))
-    if decay == "momentary":
-        kernel[:, 0] = 1.0
-        return _frozen(kernel, decays)
     with localcontext(PRECISION):
+        kernel[:, 0] = [in_progress(decay, omega, exponent, u) for u in _nodes()]
+        if decay == "momentary":
+            return _frozen(kernel, decays)
         rates, weights = _exponentials(decay, omega)
         for row, u in zip(kernel, _nodes(), strict=True):
-            row[0] = displacement(decay, omega, 0, u)
             row[1] = displacement(decay, omega, 1, u)
             row[2:] = [weight * (-rate * u).exp() for rate, weight in zip(rates, weights, strict=True)]
         for k in range(POWERS):
@@ -86,14 +92,21 @@ def kernel_tables(decay: Decay, omega: float) -> tuple[NDArray[np.float64], NDAr
 
 
 def displacement(decay: Decay, omega: float, lag: int, u: Decimal) -> Decimal:
-    """What a cell of impulse 1 displaces, ``lag`` cells and the fraction ``u`` after it began; exact to 30 digits."""
+    """What a cell of impulse 1 displaces, ``lag`` >= 1 cells and the fraction ``u`` after it began; to 30 digits."""
     y = lag + u
     if decay == "integrated":
         a = 1 - Decimal(omega)
-        return power(y, a) - (power(y - 1, a) if lag else 0)
-    if lag:
-        return power(y - Decimal("0.5"), -Decimal(omega))
-    return u * power(u / 2, -Decimal(omega)) if u else u
+        return power(y, a) - power(y - 1, a)
+    return power(y - Decimal("0.5"), -Decimal(omega)) if decay == "pointwise" else Decimal(0)
+
+
+def in_progress(decay: Decay, omega: float, exponent: float, u: Decimal) -> Decimal:
+    """What an impulse of 1, our size over a whole cell, displaces when the fraction ``u`` of its cell has passed."""
+    m = max(u, LEAST)
+    if decay == "momentary":
+        return power(m, -Decimal(exponent))
+    over = power(m, 1 - Decimal(omega) - Decimal(exponent))
+    return over * power(2, Decimal(omega)) if decay == "pointwise" else over
 
 
 @functools.lru_cache(maxsize=16)

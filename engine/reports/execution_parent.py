@@ -13,7 +13,7 @@ from engine.reports.execution_identity import Slippage, Terms, Trade, share_out,
 from engine.reports.execution_market import Benchmark, benchmark, closing_mark
 from engine.reports.execution_replay import Sight, World
 from engine.reports.execution_result import FILL_LINES, LINES, Split
-from engine.reports.execution_split import Child, Fill, children_of, fills_of
+from engine.reports.execution_split import Child, Fill, charged_line, children_of, fills_of
 from engine.result import ParentCost
 from engine.run_folder import SavedRun
 
@@ -31,6 +31,7 @@ class Worked(NamedTuple):
     eq3: Slippage
     split: Split
     lines: dict[str, Fraction]  # exact money
+    charged_to: str  # the line that holds what impact charges beside prices
     notes: list[str]
 
 
@@ -78,9 +79,9 @@ def work(parent: ParentCost, number: int, world: World, free: Sight, saved: Save
         )
     eq3 = slippage(parent.side, bench.bins, [Trade(fill.bin, fill.price, fill.size) for fill in fills])
     lines = _lines(parent.side, bench, fills, eq3.total, free_mark, instrument)
-    return Worked(
-        parent, instrument, bench, children, fills, eq3, _split(eq3.total, lines, fills, instrument), lines, notes
-    )
+    to = charged_line(saved.config.broker)
+    split = _split(eq3.total, lines, fills, instrument, to)
+    return Worked(parent, instrument, bench, children, fills, eq3, split, lines, to, notes)
 
 
 def _lines(
@@ -107,14 +108,16 @@ def _lines(
     return {name: value * instrument.money for name, value in exact.items()}
 
 
-def _split(terms: Terms, lines: dict[str, Fraction], fills: list[Fill], instrument: Instrument) -> Split:
-    """In whole money; what impact charged without moving prices is own persisting impact, not a fee of the venue."""
+def _split(
+    terms: Terms, lines: dict[str, Fraction], fills: list[Fill], instrument: Instrument, charged_to: str
+) -> Split:
+    """In whole money; what impact charged beside prices is in the line of that name, not a fee of the venue."""
     charge, fees = sum(fill.charge for fill in fills), sum(fill.fee for fill in fills)
     total = round(terms.total * instrument.money)  # half-even
     t1, t2, t3 = share_out(total, [term * instrument.money for term in terms])
     names = [name for name in LINES if name not in ("volume_curve", "fees")]
     whole = dict(zip(names, share_out(t2 + t3, [lines[name] for name in names]), strict=True))
-    whole["own_persisting"] += charge
+    whole[charged_to] += charge
     split = Split(
         t1=t1,
         t2=t2,

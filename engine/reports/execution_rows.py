@@ -94,9 +94,9 @@ def _rows(worked: Worked, keys: Sequence[int], groups: Sequence[int], *, empty_g
     sums = [add(parts) for parts in terms]
     whole_terms = [share_out(getattr(split, f"t{n + 1}"), [one[n] * money for one in sums]) for n in range(3)]
     totals = split.lines | {"market": sum(split.lines[name] for name in ("volume_curve", "schedule", "remainder"))}
-    totals["own_persisting"] -= sum(charges)
+    totals[worked.charged_to] -= sum(charges)
     whole = {name: share_out(totals[name], [one[name] for one in lines]) for name in ROW_LINES}
-    whole["own_persisting"] = [a + b for a, b in zip(whole["own_persisting"], charges, strict=True)]
+    whole[worked.charged_to] = [a + b for a, b in zip(whole[worked.charged_to], charges, strict=True)]
     whole["fees"] = fees
     return [
         Row(

@@ -1,7 +1,7 @@
 """What each fill of a parent cost, line by line: the way from its bin's market price to the price paid.
 
     price paid
-      | own temporary impact     levels taken beyond the touch; what the order's earlier fills displaced
+      | own temporary impact     levels taken beyond the touch
       | spread                   touch against mid where it took, its price against mid where it rested
     mid, as displaced
       | own persisting impact    the displacement that stood when the order arrived, left by earlier orders
@@ -13,8 +13,9 @@
       | timing                   against the bin's VWAP
     market price of the bin
 
-Each line is exact, times side and size, in price units times size units; together they are the fill's part of T2 and T3
-but for when it was traded. Mids without us are those of the replay with impact off.
+What impact charged to a fill beside its price is own temporary impact too: its own, which no price shows yet. Each line
+of the way is exact, times side and size, in price units times size units; together they are the fill's part of T2 and
+T3 but for when it was traded. Mids without us are those of the replay with impact off.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.broker.models import BrokerConfig, Fees
-from engine.instruments import MICRO, Instrument, half_even
+from engine.broker.models import BrokerConfig
+from engine.instruments import Instrument
 from engine.journal import RecordKind
 from engine.orders import OrderType
 from engine.reports.execution_replay import Sight
 from engine.reports.execution_result import FILL_LINES
+from engine.venue_fee import venue_fee
 
 
 class Fill(NamedTuple):
@@ -44,7 +46,7 @@ class Fill(NamedTuple):
     maker: bool
     lines: tuple[Fraction, ...]  # by ``FILL_LINES``, price units times size units
     fee: int  # money; without what impact charged to it
-    charge: int  # money; of impact that is charged and not shown in prices
+    charge: int  # money; of impact, charged beside the price
 
 
 class Child(NamedTuple):
@@ -123,7 +125,6 @@ def fills_of(
     blind = np.any([values == 0 for values in twice.values()], axis=0)
     twice = {name: np.where(blind, 2 * price, values).tolist() for name, values in twice.items()}
     touch = np.where(blind, price, touch).tolist()
-    charges = getattr(broker.impact, "mode", "") == "cost"
     found = []
     for k, record in enumerate(records):
         paid, size, j = int(record["price"]), int(record["size"]), int(bin_of[k])
@@ -138,13 +139,12 @@ def fills_of(
         }
         lines = tuple(Fraction(side * size * halves[name]) / 2 for name in FILL_LINES)
         fee = int(record["extra"])
-        own = fee_of(broker.fees, instrument, paid, size, maker=bool(maker[k])) if charges else fee
+        own = venue_fee(broker.fees, instrument, paid, size, maker=bool(maker[k]))
         number = int(record["order_no"])
         found.append(Fill(j, number, int(ts[k]), Fraction(paid), size, bool(maker[k]), lines, own, fee - own))
     return found, int(blind.sum())
 
 
-def fee_of(fees: Fees, instrument: Instrument, price: int, size: int, *, maker: bool) -> int:
-    """What the venue takes for a fill, in micro-units; see docs/simulation.md, section 11."""
-    per_unit, ppm = (fees.maker_per_unit, fees.maker_ppm) if maker else (fees.taker_per_unit, fees.taker_ppm)
-    return half_even(per_unit * size * MICRO + abs(instrument.value(price, size)) * ppm, MICRO)
+def charged_line(broker: BrokerConfig) -> str:
+    """The line that holds what impact charges: where nothing is displaced, all of it."""
+    return "own_persisting" if getattr(broker.impact, "mode", "") == "cost" else "own_temporary"

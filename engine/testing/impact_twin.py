@@ -12,6 +12,7 @@ import numpy as np
 from engine.broker.impact import prepare
 from engine.broker.impact_tables import COLUMNS, EXPONENTS, MANTISSAS, OCTAVES, POWERS, STEPS, Decay
 from engine.broker.impact_tables import displacement as exact
+from engine.broker.impact_tables import in_progress as now
 
 
 class ImpactTwin:
@@ -48,6 +49,15 @@ class ImpactTwin:
             if (cells - 2) >> k & 1:
                 self.z[2:] = self._decayed(self.z[2:], min(k, POWERS - 1))
 
+    def met_by_fill(self, side: int, size: int, kind: int = 0, book: int = 0) -> float:
+        """bp that a fill not yet noted meets on average while it is made."""
+        signed = side * size
+        if self.table["by_state"]:
+            mean = self.z[0] + 0.5 * (self.scale * signed * self.table["psi"][kind][book])
+        else:
+            mean = self.scale * self._mean_power(self.own, self.own + signed)
+        return self._weighed(self.lasting_scale * self._mean_net(signed), [mean, *self.z[1:]])
+
     def on_own_fill(self, side: int, size: int, kind: int = 0, book: int = 0) -> None:
         """We traded ``size``."""
         self.own += side * size
@@ -70,14 +80,17 @@ class ImpactTwin:
 
     def displacement(self) -> float:
         """bp."""
+        return self._weighed(self.lasting, self.z)
+
+    def _weighed(self, total: float, impulses: list[float]) -> float:
+        """``total`` and the impulses by their columns, now."""
         u = self.volume / self.cell
         m, e = math.frexp(u)
         row, part = 0, u * 2.0**OCTAVES
         if u > 0.0 and e > -OCTAVES:
             step, part = divmod((2.0 * m - 1.0) * STEPS, 1.0)
             row = 1 + (e + OCTAVES - 1) * STEPS + int(step)
-        total = self.lasting
-        for z, low, high in zip(self.z, self.table["kernel"][row], self.table["kernel"][row + 1], strict=True):
+        for z, low, high in zip(impulses, self.table["kernel"][row], self.table["kernel"][row + 1], strict=True):
             total += z * (low + part * (high - low))
         return total
 
@@ -89,6 +102,18 @@ class ImpactTwin:
         decayed = (s * d for s, d in zip(terms, self.table["decay"][power], strict=True))
         return [s if abs(s) >= 1e-200 else 0.0 for s in decayed]
 
+    def _mean_power(self, start: int, end: int) -> float:
+        first, last = abs(start) / self.cell, abs(end) / self.cell
+        difference = last * self._power(last) - first * self._power(first)
+        return difference * self.table["mean"] / ((end - start) / self.cell)
+
+    def _mean_net(self, signed: int) -> float:
+        start, end = self.net, self.net + signed
+        if not self.table["by_root"]:
+            return 0.5 * (start + end)
+        first, last = float(abs(start)), float(abs(end))
+        return (last * math.sqrt(last) - first * math.sqrt(first)) * (2.0 / 3.0) / (end - start)
+
     def _power(self, v: float) -> float:
         if v == 0.0:
             return 0.0
@@ -99,9 +124,14 @@ class ImpactTwin:
         return (low + part * (high - low)) * octave
 
 
-def by_definition(decay: Decay, omega: float, impulses: Mapping[int, float], ended: int, u: float) -> float:
+def by_definition(
+    decay: Decay, omega: float, exponent: float, impulses: Mapping[int, float], ended: int, u: float
+) -> float:
     """The sum over all cells, ``impulses[n]`` that of the n-th, when ``ended`` cells and the fraction u have passed."""
-    return math.fsum(f * float(exact(decay, omega, ended - n, Decimal(u))) for n, f in impulses.items())
+    return math.fsum(
+        f * float(exact(decay, omega, ended - n, Decimal(u)) if n < ended else now(decay, omega, exponent, Decimal(u)))
+        for n, f in impulses.items()
+    )
 
 
 def _sign(n: int) -> float:

@@ -42,12 +42,15 @@ class Footprint:
         self.traded_since = False
         return None if twice is None else self.twin.displacement_ticks(twice, tick)
 
-    def fill(self, order: Order, size: int, bid: Level, ask: Level, tick: int, *, maker: bool) -> None:
-        """We traded ``size``, the touch being ``bid`` and ``ask``."""
+    def fill(self, order: Order, size: int, bid: Level, ask: Level, tick: int, *, maker: bool) -> float:
+        """We traded ``size``, the touch being ``bid`` and ``ask``; bp that it met on average, itself included."""
         self._let_volume_in()
         kind = PASSIVE * maker + DARK * (order.type == OrderType.PEG_MID)
-        self.twin.on_own_fill(order.side, size, kind, _book_state(order.side, bid, ask, tick))
+        told = order.side, size, kind, _book_state(order.side, bid, ask, tick)
+        met = self.twin.met_by_fill(*told)
+        self.twin.on_own_fill(*told)
         self.traded = self.traded_since = True
+        return met
 
     def split(self, new: int, old: int) -> None:
         """What has traded so far was counted in old units."""

@@ -284,15 +284,9 @@ class Venue:
 
     def _look_at_footprint(self, index: int) -> None:
         """After a group: how far our trades now displace the market, if anybody traded since the last look."""
-        market = self.markets[index]
         if not self.footprints or not self.footprints[index].has_news():
             return
-        twice = None
-        if market.mid_sum is not None:
-            twice = market.mid_sum - 2 * market.displacement
-        elif market.last_trade is not None:
-            twice = 2 * (market.last_trade - market.displacement)
-        ticks = self.footprints[index].look(twice, self.instruments[index].tick)
+        ticks = self.footprints[index].look(self._recorded_mid(index), self.instruments[index].tick)
         if ticks is not None:
             self._displace(index, ticks * self.instruments[index].tick)
 
@@ -574,7 +568,7 @@ class Venue:
         per_unit, ppm = (fees.maker_per_unit, fees.maker_ppm) if maker else (fees.taker_per_unit, fees.taker_ppm)
         value = abs(self.instruments[order.instrument].value(price, size))
         fee = half_even(per_unit * size * MICRO + value * ppm, MICRO)
-        fee += self._leave_footprint(order, size, maker=maker)
+        fee += self._leave_footprint(order, price, size, maker=maker)
         self.ledgers[order.account].fill(order.instrument, order.side, price, size, fee)
         self.own_volume[order.account, order.instrument] += size
         self.fill_times[order.account].append(self.now)
@@ -592,14 +586,36 @@ class Venue:
             flags=int(maker),
         )
 
-    def _leave_footprint(self, order: Order, size: int, *, maker: bool) -> int:
+    def _leave_footprint(self, order: Order, price: int, size: int, *, maker: bool) -> int:
         """A fill enters the impact model; what impact adds to its fee."""
         if not self.footprints:
             return 0
         market, instrument = self.markets[order.instrument], self.instruments[order.instrument]
         footprint = self.footprints[order.instrument]
-        footprint.fill(order, size, market.book.best(BID), market.book.best(ASK), instrument.tick, maker=maker)
-        return order.side * instrument.value(market.charged, size) if footprint.is_cost else 0
+        bid, ask = market.book.best(BID), market.book.best(ASK)
+        met = footprint.fill(order, size, bid, ask, instrument.tick, maker=maker)
+        fee = order.side * instrument.value(market.charged, size) if footprint.is_cost else 0
+        if not maker and not order.is_auction:
+            touch = (ask if order.side > 0 else bid)[0] - market.displacement
+            beyond = price - touch + (market.charged if footprint.is_cost else 0)
+            fee += self._not_in_price(order, met, beyond, size)
+        return fee
+
+    def _not_in_price(self, order: Order, met: float, beyond: int, size: int) -> int:
+        """Money: ``met`` bp from the recorded touch, where the price paid is only ``beyond`` it."""
+        twice = self._recorded_mid(order.instrument)
+        if twice is None:
+            return 0
+        missing = order.side * (met * twice / 20_000.0 - beyond)
+        money = self.instruments[order.instrument].money
+        return round(max(0.0, missing) * size * (money.numerator / money.denominator))
+
+    def _recorded_mid(self, index: int) -> int | None:
+        """Bid + ask of the last valid mid as recorded, else twice the last trade."""
+        market = self.markets[index]
+        if market.mid_sum is not None:
+            return market.mid_sum - 2 * market.displacement
+        return None if market.last_trade is None else 2 * (market.last_trade - market.displacement)
 
     def cancel(self, order: Order, reason: Reason) -> None:
         self._end(RecordKind.CANCEL, order, reason)

@@ -36,6 +36,7 @@ on_both = pytest.mark.parametrize(
 NO_LIMITS = RiskConfig(stale_ns=0, collar_ppm=0, max_notional=0, self_trade="allow")
 NOTHING = Step("nothing", 0, 1, 1, 0, 0, 0, 1, 0, 0, 0, 0)
 DAY = {"A": Market(daily_volume=100, daily_volatility=0.4)}
+MONEY = Instrument(symbol="A").value(1, 1)
 LASTING = SquareRoot(prefactor=0.5, market=DAY)  # 25 bought of 100 a day: 1000 bp, at 100 ticks 10 of them
 QUOTE = (Kind.QUOTE, 0, 99, 50, 101, 50)
 PRINT = (Kind.TRADE, -1, 300, 10, 0, 0)  # fills none of the offers that these tests rest
@@ -50,13 +51,19 @@ def taking(side: int, size: int) -> Step:
 
 
 def play(
-    name: str, impact: Impact, rows: list[tuple], program: list[Step], actions: tuple[CorporateAction, ...] = ()
+    name: str,
+    impact: Impact,
+    rows: list[tuple],
+    program: list[Step],
+    actions: tuple[CorporateAction, ...] = (),
+    book: str = "L1",
 ) -> Transcript:
-    """An L1 tape from (kind, side, price, size, price2, size2), a row each 10 ns, all of which wake."""
+    """A tape from (kind, side, price, size, price2, size2), a row each 10 ns, all of which wake."""
     array = np.zeros(len(rows), ROW)
     for at, (kind, side, price, size, price2, size2) in enumerate(rows):
         array[at] = (1_000 + 10 * at, 0, 0, price, size, price2, size2, 0, kind, side, 0, Flag.LAST)
-    manifest = Manifest(instruments=[Instrument(symbol="A", tick=1)], sessions=[(0, 10**9)], actions=list(actions))
+    stock = Instrument(symbol="A", tick=1, book=book, levels=1 if book == "L1" else 0)
+    manifest = Manifest(instruments=[stock], sessions=[(0, 10**9)], actions=list(actions))
     config = BrokerConfig(
         latency=Latency(feed=1, entry=2, response=3),
         fees=Fees(maker_per_unit=0, taker_per_unit=0),
@@ -68,6 +75,11 @@ def play(
 
 def fills(records: np.ndarray) -> list[tuple[int, int]]:
     return [(int(r["price"]), int(r["size"])) for r in records if r["kind"] == RecordKind.FILL]
+
+
+def charges(transcript: Transcript) -> list[int]:
+    """Money, of each fill; these runs have no other fees."""
+    return [int(r["extra"]) for r in transcript.records if r["kind"] == RecordKind.FILL]
 
 
 def asks(transcript: Transcript) -> list[int]:
@@ -194,12 +206,44 @@ def test_a_trade_fills_a_held_order_at_its_own_price(name: str) -> None:
     assert (105, 3) in fills(told.records), "a buyer who paid 101 as recorded pays 111 now, so 105 first"
 
 
+def root_mean(start: int, end: int) -> float:
+    """Mean of the square root from ``start`` to ``end``."""
+    return (end**1.5 - start**1.5) * 2 / 3 / (end - start)
+
+
 @on_both
 def test_cost_mode_charges_the_second_order_what_the_first_moved(name: str) -> None:
     told = play(name, replace_fields(LASTING, mode="cost"), [QUOTE, PRINT, PRINT], [taking(1, 25), taking(1, 5)])
-    paid = [int(r["extra"]) for r in told.records if r["kind"] == RecordKind.FILL]
     assert fills(told.records) == [(101, 25), (101, 5)]
-    assert paid == [0, Instrument(symbol="A", tick=1).value(10, 5)]
+    ticks = [2 * root_mean(0, 25), 2 * root_mean(25, 30)]  # 10 ticks stand after 25, 2 sqrt(q) after q
+    assert charges(told) == pytest.approx([MONEY * ticks[0] * 25, MONEY * ticks[1] * 5], abs=1)
+
+
+@on_both
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_fill_is_charged_what_its_price_does_not_hold_of_its_own_impact(name: str, side: int) -> None:
+    told = play(name, LASTING, [QUOTE, PRINT, PRINT], [taking(side, 25), taking(side, 5)])
+    moved = [2 * root_mean(0, 25), 2 * root_mean(25, 30) - 10]  # ten ticks are shown when the second order comes
+    assert charges(told) == pytest.approx([MONEY * moved[0] * 25, MONEY * moved[1] * 5], abs=1)
+
+
+@on_both
+def test_levels_behind_the_touch_count_towards_it(name: str) -> None:
+    """25 bought at 101 are pushed up 6.7 ticks on average; bought at 110 as recorded, 9 are in the price already."""
+    both = [(Kind.DEPTH, 1, 99, 50, 0, 0), (Kind.DEPTH, -1, 101, 5, 0, 0), (Kind.DEPTH, -1, 110, 50, 0, 0)]
+    told = play(name, LASTING, [*both, PRINT, PRINT], [NOTHING, NOTHING, taking(1, 25)], book="L2")
+    assert [price for price, _ in fills(told.records)] == [101, 110]
+    first, second = charges(told)
+    assert first == pytest.approx(MONEY * 2 * root_mean(0, 5) * 5, abs=1)
+    assert second == 0
+
+
+@on_both
+def test_who_rests_is_charged_nothing(name: str) -> None:
+    through = (Kind.TRADE, 1, 106, 9, 0, 0)
+    told = play(name, LASTING, [QUOTE, PRINT, through, PRINT], [order(-1, 5, 3)])
+    assert fills(told.records) == [(105, 3)]
+    assert charges(told) == [0]
 
 
 @on_both
