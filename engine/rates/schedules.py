@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.rates.day_counts import Dates, Floats, as_dates, day_of_month, days_between
 from engine.rates.holidays import adjust
+from engine.rates.schedule_kernels import fill_counts, fill_grid_dates, fill_months_later
 
 Ints = NDArray[np.int64]
 DAY = np.timedelta64(1, "D")
@@ -50,10 +51,10 @@ def coupon_dates(
 
 def count_coupon_dates(maturity: Dates, after: Dates, *, months: Ints | int, end_of_month: ArrayLike = True) -> Ints:
     """How many dates ``maturity - k months``, k >= 0, are later than ``after``."""
-    apart = maturity.astype("datetime64[M]").astype(np.int64) - after.astype("datetime64[M]").astype(np.int64)
-    k = apart // months  # the earliest date that can be later: the one before it is in an earlier month
-    later = grid_date(maturity, k * months, end_of_month=end_of_month) > after
-    return np.maximum(k + later, 0)
+    shape, columns = _columns(maturity, after, months, end_of_month)
+    out = np.empty(columns[0].size, np.int64)
+    fill_counts(*columns, out)
+    return out.reshape(shape)
 
 
 def periods_to_maturity(maturity: Dates, dates: Dates, *, months: Ints | int, end_of_month: ArrayLike = True) -> Floats:
@@ -66,8 +67,10 @@ def periods_to_maturity(maturity: Dates, dates: Dates, *, months: Ints | int, en
 
 def grid_date(maturity: Dates, months_before: ArrayLike, *, end_of_month: ArrayLike = True) -> Dates:
     """The coupon date ``months_before`` maturity."""
-    to_month_end = np.asarray(end_of_month) & is_month_end(maturity)
-    return add_months(maturity, -np.asarray(months_before, np.int64), to_month_end=to_month_end)
+    shape, columns = _columns(maturity, months_before, end_of_month)
+    out = np.empty(columns[0].size, np.int64)
+    fill_grid_dates(*columns, out)
+    return out.view("datetime64[D]").reshape(shape)
 
 
 def swap_dates(
@@ -103,12 +106,10 @@ def swap_dates(
 
 def add_months(dates: ArrayLike, months: ArrayLike, *, to_month_end: ArrayLike = False) -> Dates:
     """The same day of the month ``months`` later, or the month's last day if it is shorter or ``to_month_end``."""
-    dates = as_dates("dates", dates)
-    month = dates.astype("datetime64[M]") + np.asarray(months, np.int64)
-    first = month.astype("datetime64[D]")
-    length = ((month + 1).astype("datetime64[D]") - first).astype(np.int64)
-    day = np.where(to_month_end, length, np.minimum(day_of_month(dates), length))
-    return first + (day - 1)
+    shape, columns = _columns(as_dates("dates", dates), months, to_month_end)
+    out = np.empty(columns[0].size, np.int64)
+    fill_months_later(*columns, out)
+    return out.view("datetime64[D]").reshape(shape)[()]
 
 
 def is_month_end(dates: Dates) -> NDArray[np.bool_]:
@@ -121,3 +122,16 @@ def ragged(counts: Ints) -> tuple[Ints, Ints, Ints]:
     offsets = np.concatenate(([0], np.cumsum(counts)))
     owner = np.repeat(np.arange(counts.size), counts)
     return offsets, owner, np.arange(offsets[-1]) - offsets[owner]
+
+
+def _columns(*values: ArrayLike) -> tuple[tuple[int, ...], list[NDArray]]:
+    """Their common shape, and each as a flat array of its own that kernels read: dates as days since 1970."""
+    arrays = np.broadcast_arrays(*values)
+    return arrays[0].shape, [_for_kernel(array) for array in arrays]
+
+
+def _for_kernel(array: NDArray) -> NDArray:
+    flat = np.array(array, order="C").ravel()
+    if flat.dtype.kind == "M":
+        return flat.view(np.int64)
+    return flat if flat.dtype.kind == "b" else flat.astype(np.int64)

@@ -177,7 +177,7 @@ def swap_market(market: str | SwapMarket) -> SwapMarket:
 
 
 def _checked_rates(as_of: Dates, years: Floats, par_rates: ArrayLike) -> Floats:
-    rates = np.ascontiguousarray(numbers("par_rates", par_rates))
+    rates = np.array(numbers("par_rates", par_rates))
     if as_of.ndim != 1 or rates.shape != (as_of.size, years.size):
         raise ConfigError(f"par_rates has shape {rates.shape}, but {as_of.size} days of {years.size} tenors are asked")
     steps = np.diff(years, prepend=0.0)
