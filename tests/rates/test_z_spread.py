@@ -9,6 +9,7 @@ from oracle import ql, ql_date
 from engine.errors import ConfigError
 from engine.rates.bonds import Bonds, accrued, cash_flows, street_yield
 from engine.rates.curves import DiscountCurve, annuity
+from engine.rates.schedules import add_months, is_month_end
 from engine.rates.z_spread import (
     coupon_adjustment,
     matched_maturity_swap_spread,
@@ -95,22 +96,40 @@ def test_a_par_bond_prices_at_100(curve, years):
     assert price_on_curve(annual_flows(par, years), curve.curve()) == pytest.approx(100, abs=1e-11)
 
 
-@given(bonds=bonds(), swap=proxies, z=st.floats(-0.01, 0.05))
-def test_z_spread_of_a_flat_curve_is_a_yield_spread(bonds, swap, z):
-    """On a flat curve the z-spread is the annual yield minus the curve's rate; QuantLib knows yields."""
-    rate = max(swap.y0, 0.001)
-    curve = DiscountCurve.from_zero_rates([1.0], [rate], beyond="flat")
-    flows = cash_flows(bonds, SETTLE)
-    prices = price_at_z_spread(flows, z, curve)
-    for i, price in enumerate(prices):
-        mine = slice(flows.offsets[i], flows.offsets[i + 1])
-        leg = [
-            ql.SimpleCashFlow(float(amount), ql_date(date))
-            for amount, date in zip(flows.amounts[mine], flows.dates[mine], strict=True)
-        ]
-        today = ql_date(SETTLE)
-        theirs = ql.InterestRate(rate + z, ql.Actual36525(), ql.Compounded, ql.Annual)
-        assert ql.CashFlows.npv(leg, theirs, False, today, today) == pytest.approx(price, rel=1e-12)
+@given(
+    swap=proxies,
+    days=st.integers(40, 9_000),
+    coupon=coupons,
+    frequency=st.sampled_from([1, 2]),
+    z=st.floats(-0.01, 0.05),
+)
+def test_z_spreads_are_those_of_quantlib(swap, days, coupon, frequency, z):
+    bond, clock = Bonds(SETTLE + days, coupon, frequency=frequency), ql.Actual36525()
+    nodes = SETTLE + np.array([30, 200, 400, 1_000, 3_000, 9_100])
+    times = (nodes - SETTLE).astype(int) / 365.25
+    curve = DiscountCurve(times, swap.curve().discount_factor(times))
+    flows = cash_flows(bond, SETTLE)
+    clean = price_at_z_spread(flows, z, curve) - accrued(bond, SETTLE)
+    assume(clean[0] > 1)
+    dates = [ql_date(SETTLE), *map(ql_date, nodes)]
+    theirs = ql.DiscountCurve(dates, [1.0, *map(float, curve.discount_factors)], clock)
+    priced = ql.BondPrice(float(clean[0]), ql.BondPrice.Clean)
+    ql.Settings.instance().evaluationDate = ql_date(SETTLE)
+    schedule = ql.Schedule(
+        ql_date(add_months(SETTLE + days, -12 * 40)),
+        ql_date(SETTLE + days),
+        ql.Period(12 // frequency, ql.Months),
+        ql.NullCalendar(),
+        ql.Unadjusted,
+        ql.Unadjusted,
+        ql.DateGeneration.Backward,
+        bool(is_month_end(SETTLE + days)),
+    )
+    same = ql.FixedRateBond(0, 100.0, schedule, [coupon], ql.ActualActual(ql.ActualActual.ISMA, schedule))
+    found = ql.BondFunctions.zSpread(
+        same, priced, theirs, clock, ql.Compounded, ql.Annual, ql_date(SETTLE), 1e-13, 1_000, 0.01
+    )
+    assert z_spread(flows, clean + accrued(bond, SETTLE), curve) == pytest.approx(found, abs=1e-11)
 
 
 @given(swap=proxies, years=st.integers(1, 30))
