@@ -193,3 +193,28 @@ def test_what_cannot_be_valued_is_refused() -> None:
         contract_panel(days, curves[:-1], surface)
     with pytest.raises(ConfigError, match=r"no option can be settled: it expires on .* after the last close"):
         contract_panel(days[:5], curves[:5], surface)
+
+
+@pytest.mark.slow
+def test_sixteen_years_of_published_swap_rates_show_what_must_come_out(recorded_data) -> None:
+    """Implied vol is a stand-in that says nothing about a premium: what the last quarter realised."""
+    pandas = pytest.importorskip("pandas")
+    table = pandas.read_parquet(recorded_data / "rates/curves/usd_swap_rates_h15_2000_2016.parquet").dropna()
+    days = table["date"].to_numpy().astype("datetime64[D]")
+    tenors = [int(name.removeprefix("DSWP")) for name in table.columns[1:]]
+    rates = table.iloc[:, 1:].to_numpy() / 100
+    curves = bootstrap_days(days, tenors, rates)
+    moves = np.lib.stride_tricks.sliding_window_view(np.diff(rates[:, tenors.index(10)]) ** 2, 63)
+    vols = np.broadcast_to(np.sqrt(252 * moves.mean(axis=1))[:, None, None, None], (days.size - 63, 2, 1, 1))
+    surface = VolSurface(days[63:], [1 / 12, 0.25], [10.0], [0.0], vols)
+    found = contract_panel(days[63:], curves[63:], surface)
+    assert len(found.panel) + len(found.left_out) == days.size - 63
+    assert len(found.left_out) < 0.02 * days.size
+    thresholds = (0.0, 0.1, 0.25, 0.5, math.inf)
+    pnl = backtest(found.panel, [Structure(), Structure(delta=0.25)], [Rule(hedge_beyond=x) for x in thresholds])
+    free, net = pnl.pnl_bp(Costs(hedge_bp=0)), pnl.pnl_bp(Costs())
+    assert (np.diff(free.std(axis=0), axis=1) > 0).all()
+    assert (np.diff((free - net).mean(axis=0), axis=1) < 0).all()
+    centred = free[:, :, -1] - free[:, :, -1].mean(axis=0)
+    assert ((centred**3).mean(axis=0) < 0).all()
+    assert (free[:, :, -1] <= pnl.premium * 1e4 + 1e-9).all()
