@@ -45,6 +45,9 @@ class Strategy:
 
     ``Params`` is a frozen struct that a config fills; ``State`` (optional) a struct that holds whatever must
     survive a snapshot: set ``self.state`` in ``on_start``.
+
+    A strategy that works parent orders may have ``schedule(order: ParentOrder, session: tuple[int, int], lot: int) ->
+    Schedule`` (``engine.schedule``): when how much of the order is meant to be done. Cost reports hold it against that.
     """
 
     class Params(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -86,7 +86,10 @@ def look(w, b):
     found, mid2 = _recorded_mid(b)
     if not found:
         return False, 0
-    return True, displacement_ticks(state, table, mid2, b.tick) * b.tick
+    ticks = displacement_ticks(state, table, mid2, b.tick)
+    if b.negative == 0 and ticks < 0:  # the mid stays at a tick or above
+        ticks = max(ticks, min(0, -((mid2 - 2 * b.tick) // (2 * b.tick))))
+    return True, ticks * b.tick
 
 
 @kernel

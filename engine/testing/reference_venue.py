@@ -286,9 +286,13 @@ class Venue:
         """After a group: how far our trades now displace the market, if anybody traded since the last look."""
         if not self.footprints or not self.footprints[index].has_news():
             return
-        ticks = self.footprints[index].look(self._recorded_mid(index), self.instruments[index].tick)
-        if ticks is not None:
-            self._displace(index, ticks * self.instruments[index].tick)
+        instrument, twice = self.instruments[index], self._recorded_mid(index)
+        ticks = self.footprints[index].look(twice, instrument.tick)
+        if ticks is None or twice is None:
+            return
+        if not instrument.allows_negative_price:
+            ticks = max(ticks, min(0, -((twice - 2 * instrument.tick) // (2 * instrument.tick))))
+        self._displace(index, ticks * instrument.tick)
 
     def _displace(self, index: int, to: int) -> None:
         """The book moves rigidly under our resting orders, which keep their prices (section 12)."""

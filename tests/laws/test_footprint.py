@@ -173,6 +173,14 @@ def test_transient_impact_decays_with_the_markets_volume(name: str) -> None:
 
 
 @on_both
+def test_no_sale_however_large_moves_the_mid_below_a_tick(name: str) -> None:
+    crushing = replace_fields(LASTING, prefactor=50.0)
+    told = play(name, crushing, [QUOTE, PRINT, PRINT], [taking(-1, 40)])
+    bid, ask = told.sights[-1].quotes[0][:2]
+    assert (bid + ask) / 2 == 1
+
+
+@on_both
 def test_without_trades_of_anybody_nothing_moves(name: str) -> None:
     quotes = [QUOTE, (Kind.QUOTE, 0, 99, 40, 101, 40), (Kind.QUOTE, 0, 89, 50, 91, 50)]
     seen = asks(play(name, LASTING, [QUOTE, QUOTE, *quotes], [taking(1, 25)]))
