@@ -8,14 +8,20 @@ ORDER     ts = sent (the strategy's clock); price = limit, size, extra = expire_
 TERMS     follows its ORDER where needed: price = stop price or peg offset, size = displayed size
 ACCEPT    ts = arrival at the venue; price, size = open size
 REPLACE   a replace took effect: price, size = open size
-FILL      price, size, extra = fee (money), number = fill number of the order, flags = 1 maker; side
+FILL      price, size, extra = fee (money), number = fill number of the order, flags = RecordFlag; side
 REJECT    reason; type = the Op that was refused
 CANCEL    size = what was still open, reason
 EXPIRE    the same, where the order's time ended
 MARK      at each session's end and the run's: price = mark, size = position, extra = cash of the instrument
 ADJUST    extra = money in, size = units in: dividends, splits, borrow cost; number = Adjustment
-CONTRACT  terms of an over-the-counter order (reserved)
+CONTRACT  lists an over-the-counter contract: number = its number in the account, instrument = its market;
+          type = ContractClass, side, tif, price, extra = ``engine.contracts.Packed``
 ========  =============================================================================================
+
+Records about a contract have the flag OTC and ``number`` = the contract; prices, sizes and money are then those of
+``engine.contracts``, and an ADJUST has its Adjustment in ``type``. A MARK with the flag CARRIED repeats the last mark,
+because ``reason`` left nothing to mark at. Version 1 fixes the meaning of what it has; kinds, flags and Adjustments
+that did not exist before may be added to it, since no earlier journal holds them.
 """
 
 from __future__ import annotations
@@ -24,7 +30,7 @@ import errno
 import hashlib
 import os
 from concurrent.futures import Future, ThreadPoolExecutor
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 from io import FileIO
 from pathlib import Path
 from types import TracebackType
@@ -82,6 +88,17 @@ class Adjustment(IntEnum):
     DIVIDEND = 1
     SPLIT = 2
     BORROW = 3
+    COUPON = 4  # of a bond, or the two legs of a swap netted
+    SETTLEMENT = 5  # a contract ends (units out), or one that another settles into begins (units in)
+    FUNDING = 6  # repo interest on what a bond position is worth
+
+
+class RecordFlag(IntFlag):
+    """Bits of ``flags``; the first two of an ORDER are ``OrderFlag`` instead."""
+
+    MAKER = 1
+    OTC = 4  # about a contract: ``number`` is its number in the account
+    CARRIED = 8  # a MARK that nothing in the market supports today
 
 
 class Journal:

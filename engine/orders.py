@@ -87,6 +87,7 @@ class Reason(IntEnum):
     DAILY_LOSS = 37  # gate 13
     DRAWDOWN = 38  # gate 13
     PARTICIPATION = 39  # gate 14
+    MAX_DV01 = 40  # over-the-counter limits
     # the venue
     WOULD_TAKE = 50  # post-only and marketable
     UNKNOWN_ORDER = 51  # cancel or replace of an order that is not open (any more)

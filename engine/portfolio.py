@@ -7,7 +7,8 @@ currency, to the last unit and after every record::
 
 A fill moves cash by ``-side * value(price, size)`` and ``-fee``. A position carries its cost (signed: what was paid for
 it, negative for a short). A fill that closes takes out its share of the cost, rounded half-even once; the rest stays.
-A fill that turns a position closes it and opens the remainder at the same price.
+A fill that turns a position closes it and opens the remainder at the same price. A contract that ends by settlement is
+closed for the money that it settles for, whatever that is; coupons and funding are adjustments.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.broker.models import Account
+from engine.contracts import Packed, contract_unit
 from engine.instruments import Instrument, half_even
-from engine.journal import RecordKind
+from engine.journal import Adjustment, RecordFlag, RecordKind
+
+OTC = int(RecordFlag.OTC)
 
 
 class Entry(NamedTuple):
@@ -59,7 +63,7 @@ class Position(msgspec.Struct):
     cost: int = 0  # what was paid for what is held; negative for a short
     realised: int = 0
     fees: int = 0
-    adjustments: int = 0  # dividends, borrow, fractions of a split
+    adjustments: int = 0  # dividends, borrow, fractions of a split, coupons, funding
     cash: int = 0  # that came in since the start, all of the above included
     mark: int | None = None  # price of the last MARK
     volume: int = 0  # bought and sold
@@ -90,6 +94,19 @@ class Position(msgspec.Struct):
             self.realised -= self.cost
             self.cost = 0
 
+    def settle(self, money: int, units: int) -> None:
+        """Units that come or go for this much money: what goes is realised, what comes is paid for."""
+        closing = min(abs(units), abs(self.size)) if units * self.size < 0 else 0
+        proceeds = half_even(money * closing, abs(units)) if units else money
+        if closing:
+            cost_out = half_even(self.cost * closing, abs(self.size))
+            self.realised -= cost_out
+            self.cost -= cost_out
+        self.realised += proceeds
+        self.cost -= money - proceeds
+        self.size += units
+        self.cash += money
+
     def worth(self, instrument: Instrument) -> int:
         """At the mark; at cost where nothing has been marked."""
         return self.cost if self.mark is None else instrument.value(self.mark, self.size)
@@ -101,6 +118,13 @@ class Position(msgspec.Struct):
     def pnl(self, instrument: Instrument) -> int:
         """Realised + unrealised - fees + adjustments."""
         return self.realised + self.unrealised(instrument) - self.fees + self.adjustments
+
+
+class Listing(NamedTuple):
+    """A contract as the journal lists it."""
+
+    market: int  # the instrument whose closes value it
+    terms: Packed
 
 
 class Ledger:
@@ -118,6 +142,8 @@ class Ledger:
         self.instruments = list(instruments)
         self.accounts = list(accounts)
         self.positions: dict[tuple[int, int], Position] = {}
+        self.contracts: dict[tuple[int, int], Position] = {}  # by account and number of the contract
+        self.listings: dict[tuple[int, int], Listing] = {}
 
     def position(self, account: int, instrument: int) -> Position:
         """Of an account in an instrument; flat where nothing has happened."""
@@ -125,6 +151,9 @@ class Ledger:
 
     def apply(self, entry: Entry) -> None:
         """Bring the ledger forward by one record; those that move neither money nor units change nothing."""
+        if entry.flags & OTC:
+            self._apply_contract(entry)
+            return
         match entry.kind:
             case RecordKind.FILL:
                 position = self.position(entry.account, entry.instrument)
@@ -134,17 +163,48 @@ class Ledger:
             case RecordKind.MARK:
                 self.position(entry.account, entry.instrument).mark = entry.price
 
+    def _apply_contract(self, entry: Entry) -> None:
+        key = (entry.account, entry.number)
+        if entry.kind == RecordKind.CONTRACT:
+            terms = Packed(entry.type, entry.side, entry.tif, entry.price, entry.extra)
+            self.listings[key] = Listing(entry.instrument, terms)
+            self.contracts[key] = Position()
+            return
+        if entry.kind not in (RecordKind.FILL, RecordKind.ADJUST, RecordKind.MARK):
+            return
+        position = self.contracts[key]
+        if entry.kind == RecordKind.FILL:
+            unit = contract_unit(self.currency_of(*key))
+            position.fill(unit, entry.side, entry.price, entry.size, entry.extra)
+        elif entry.kind == RecordKind.MARK:
+            position.mark = entry.price
+        elif entry.type == Adjustment.SETTLEMENT:
+            position.settle(entry.extra, entry.size)
+        else:
+            position.adjust(entry.extra, entry.size)
+
+    def currency_of(self, account: int, contract: int) -> str:
+        """In which a contract pays."""
+        return self.instruments[self.listings[account, contract].market].currency
+
     def currencies(self, account: int) -> list[str]:
         """Those an account started with or has traded in."""
         traded = [self.instruments[instrument].currency for a, instrument in self.positions if a == account]
+        traded += [self.currency_of(*key) for key in self.contracts if key[0] == account]
         return sorted({*self.accounts[account].cash, *traded})
 
     def held(self, account: int, currency: str) -> list[tuple[Instrument, Position]]:
-        """An account's positions in one currency, by instrument."""
-        return [
+        """An account's positions in one currency: by instrument, then contracts in the order listed."""
+        held = [
             (self.instruments[instrument], position)
             for (a, instrument), position in sorted(self.positions.items())
             if a == account and self.instruments[instrument].currency == currency
+        ]
+        unit = contract_unit(currency)
+        return held + [
+            (unit, position)
+            for key, position in self.contracts.items()
+            if key[0] == account and self.currency_of(*key) == currency
         ]
 
     def cash(self, account: int, currency: str) -> int:
@@ -164,6 +224,6 @@ class Ledger:
 def fold(records: NDArray[np.void], instruments: Sequence[Instrument], accounts: Sequence[Account]) -> Ledger:
     """The ledger after RECORD[n]."""
     ledger = Ledger(instruments, accounts)
-    for entry in entries(records, RecordKind.FILL, RecordKind.ADJUST, RecordKind.MARK):
+    for entry in entries(records, RecordKind.FILL, RecordKind.ADJUST, RecordKind.MARK, RecordKind.CONTRACT):
         ledger.apply(entry)
     return ledger
