@@ -24,7 +24,7 @@ from typing import Any, Literal
 import msgspec
 
 from engine.average_day import with_average_days
-from engine.broker.models import LIVE, Account, BrokerConfig, RiskConfig
+from engine.broker.models import LIVE, Account, BrokerConfig, OtcRisk, RiskConfig
 from engine.errors import ConfigError
 from engine.feed import Feed
 from engine.instruments import MICRO
@@ -39,6 +39,7 @@ from engine.toml_text import toml_text
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 FEES = ("maker_per_unit", "taker_per_unit")
 LIMITS = ("max_notional", "max_gross", "max_net", "daily_loss", "drawdown")
+OTC_LIMITS = ("max_notional", "max_open_notional", "max_open_dv01")
 LIVE_MUST_SAY = ("max_size", "max_notional", "max_position", "max_gross", "max_net", "daily_loss", "drawdown")
 FILE_KEYS = ("path", "file", "folder", "root")  # endings of parameters that name one
 LARGEST_FEE = 1_000  # currency per unit of size: more is surely micro-units typed by mistake
@@ -325,6 +326,8 @@ def _table(data: Any, *keys: str) -> dict[str, Any]:
 def _map_money(data: dict[str, Any], convert: Callable[[Any, str], Any]) -> None:
     """Change every amount of money in place; what is not a number is left for the schema to refuse."""
     tables = [(_table(data, "broker", "fees"), FEES, "$.broker.fees"), (_table(data, "risk"), LIMITS, "$.risk")]
+    for kind in OtcRisk.__struct_fields__:
+        tables.append((_table(data, "risk", "otc", kind), OTC_LIMITS, f"$.risk.otc.{kind}"))
     entries = data.get("strategies")
     for n, entry in enumerate(entries if isinstance(entries, list) else []):
         cash = _table(entry, "account", "cash")

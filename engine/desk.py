@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from engine import events
+from engine.broker.otc import Dealer
 from engine.broker.simulated import SimulatedBroker
+from engine.contracts import PRICE_UNITS, Contract, unpack
 from engine.errors import StrategyError
 from engine.instruments import MICRO, Instrument
 from engine.orders import OrderFlag, OrderType, TimeInForce
@@ -41,6 +45,16 @@ class OpenOrder(msgspec.Struct, frozen=True, gc=False):
     side: int
     price: int  # its limit; 0 for none
     leaves: int  # still open, as far as we have heard
+
+
+class OpenContract(msgspec.Struct, frozen=True, gc=False):
+    """An over-the-counter contract that we hold."""
+
+    number: int  # in the account, as the journal has it
+    symbol: str  # its market
+    terms: Contract
+    notional: int  # signed, in units of currency
+    mark: float | None  # present value per unit of notional at the last close; None before the first
 
 
 class _Symbols(dict[str, int]):
@@ -156,6 +170,44 @@ class Desk:
             for number, book, side, price, leaves in self._broker.open_orders(self._account, i)
         ]
 
+    # --- close-of-day markets --------------------------------------------------------------------------------------
+
+    def panel(self, name: str) -> NDArray[Any]:
+        """A close-of-day panel on the last day that has closed, read-only; the whole of an ``axis_`` panel.
+
+        Raises
+        ------
+        StrategyError
+            If the tape has no such panel, or none of its days has closed.
+        """
+        return self._broker.panels.row(name)
+
+    def history(self, name: str) -> NDArray[Any]:
+        """All days of a panel that have closed, the last one last, read-only; raises as ``panel``."""
+        return self._broker.panels.history(name)
+
+    def age(self, name: str) -> NDArray[np.uint8]:
+        """Business days since each value of ``panel(name)`` was fresh: 0 fresh, 255 missing; raises as ``panel``."""
+        return self._broker.panels.age(name)
+
+    def value(self, symbol: str, terms: Contract) -> float:
+        """Mid of a contract at the last close of its market, per unit of notional; NaN where its panels do not say."""
+        i = self._index[symbol]
+        return self._dealer("value").value(self._account, i, terms)
+
+    def contracts(self) -> list[OpenContract]:
+        """The over-the-counter contracts that we hold, in the order first dealt."""
+        symbols, dealer = self._broker.symbols, self._broker.dealer
+        return [
+            OpenContract(number, symbols[market], unpack(packed), size, None if mark is None else mark / PRICE_UNITS)
+            for number, packed, market, size, mark in (dealer.contracts(self._account) if dealer else ())
+        ]
+
+    def notional(self, terms: Contract) -> int:
+        """What we hold of one contract, signed; 0 for none."""
+        dealer = self._broker.dealer
+        return dealer.size(self._account, terms) if dealer else 0
+
     # --- doing ---------------------------------------------------------------------------------------------------
 
     buy, sell = _sender(1), _sender(-1)
@@ -228,6 +280,40 @@ class Desk:
                 "sizes and prices are ints in the instrument's units: desk.instrument(symbol).price('12.34') makes one"
             ) from None
 
+    def deal(self, terms: Contract, side: int, *, notional: float) -> int:
+        """Deal over the counter, in ``on_close`` only, and return the order's number.
+
+        It fills at that close, at mid plus or minus half a spread (``[broker.otc]``), once ``on_close`` returns; with
+        ``fill = "next_close"`` at the next one. What becomes of it comes as events, as of any order.
+
+        Parameters
+        ----------
+        terms : Swaption, ForwardSwap or Bond
+            In the market that has closed. Deals with equal terms are deals in one contract.
+        side : int
+            +1 buys (a payer or a swap that pays fixed gains when rates rise), -1 sells.
+        notional : int or float
+            Whole units of the market's currency.
+
+        Raises
+        ------
+        StrategyError
+            If no close is being handled, or the side or the size makes no sense.
+        """
+        if self._stopped or self._dealer("deal").dealing != self._account:
+            raise StrategyError("desk.deal works only in on_close: over-the-counter deals fill at a close")
+        if side != 1 and side != -1:
+            raise StrategyError(f"side is {side!r}, but must be +1 (buy) or -1 (sell)")
+        if not isinstance(terms, Contract):
+            raise StrategyError(f"{terms!r} is no contract; deal a Swaption, a ForwardSwap or a Bond")
+        try:
+            size = int(notional)
+        except (TypeError, ValueError, OverflowError):
+            size = None
+        if size is None or size != notional or abs(size) >= 2**62:
+            raise StrategyError(f"notional is {notional!r}, but must be a whole number of units of currency")
+        return self._broker.deal(self._account, terms, side, size)
+
     def replace(self, order_id: int, *, limit: int | None = None, shares: int | None = None) -> None:
         """Ask for another limit price and open size; what is not given stays as we know it."""
         if limit is None or shares is None:
@@ -271,6 +357,12 @@ class Desk:
         worth = abs(price) * instrument.money
         units = int(notional * MICRO / worth)
         return units - units % instrument.lot
+
+    def _dealer(self, what: str) -> Dealer:
+        dealer = self._broker.dealer
+        if dealer is None:
+            raise StrategyError(f"desk.{what} needs a tape with close-of-day panels; this one has none")
+        return dealer
 
     def stop(self) -> None:
         """No more trading (the loop calls this before ``on_stop``)."""

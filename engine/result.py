@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.contracts import ContractClass, contract_unit, describe, unpack
 from engine.instruments import Instrument
-from engine.journal import RecordKind
+from engine.journal import RecordFlag, RecordKind
 from engine.orders import Reason
 from engine.parent import Parent
 from engine.portfolio import Ledger, Position, entries
 from engine.tape import Kind
+
+OTC, CARRIED = int(RecordFlag.OTC), int(RecordFlag.CARRIED)
 
 
 class Orders(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +38,7 @@ class Orders(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Holding(msgspec.Struct, frozen=True, kw_only=True):
-    """One account's position in one instrument at the end."""
+    """One account's position in one instrument at the end, or in one contract, or in the closed ones of a class."""
 
     account: str
     symbol: str
@@ -45,10 +49,12 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
     pnl: int
     realised: int
     unrealised: int
-    fees: int
+    fees: int  # of the venue
     adjustments: int
     volume: int  # bought and sold
     fills: int
+    impact_charged: int = 0  # beside the prices paid: the displacement by each fill itself (rulebook section 12)
+    contracts: int = 0  # how many over-the-counter contracts this sums up; 0 for an instrument
 
 
 class Balance(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,8 +84,9 @@ class ParentCost(msgspec.Struct, frozen=True, kw_only=True):
     interval_vwap: float | None  # the market's trades from start to end, ours excluded
     slippage_arrival_bp: float | None
     slippage_vwap_bp: float | None
-    fees: int
+    fees: int  # of the venue
     children: list[int]  # order ids
+    impact_charged: int = 0
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +106,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     holdings: list[Holding]
     parents: list[ParentCost]
     verdict: dict[str, int]  # of the data rules, by reason code
+    carried: dict[str, int] = {}  # what the panels did not say of contracts: records that stand in, by kind
     folder: str = ""  # the run folder; "" where none was asked for
 
     @property
@@ -149,13 +157,29 @@ def balances(ledger: Ledger) -> list[Balance]:
     ]
 
 
-def holdings(ledger: Ledger) -> list[Holding]:
-    """Of every account in every instrument that it traded."""
-    return [
-        _holding(ledger.accounts[account].name, ledger.instruments[instrument], position)
+def holdings(ledger: Ledger, charged: Mapping[tuple[int, int], int] = MappingProxyType({})) -> list[Holding]:
+    """Of every account in every instrument that it traded, in every open contract, and in closed ones by class.
+
+    ``charged`` is what impact charged, by account and instrument.
+    """
+    traded = [
+        _holding(
+            ledger.accounts[account].name,
+            ledger.instruments[instrument],
+            position,
+            charged.get((account, instrument), 0),
+        )
         for (account, instrument), position in sorted(ledger.positions.items())
         if position.fills or position.size
     ]
+    return traded + _open_contracts(ledger) + _closed_contracts(ledger)
+
+
+def count_carried(records: NDArray[np.void]) -> dict[str, int]:
+    """Marks that were repeated, and cash flows that could not be computed, in RECORD[n]."""
+    carried = records[(records["flags"] & (OTC | CARRIED)) == OTC | CARRIED]
+    kinds, counts = np.unique(carried["kind"], return_counts=True)
+    return {RecordKind(int(kind)).name: int(count) for kind, count in zip(kinds, counts, strict=True)}
 
 
 def parent_cost(
@@ -165,8 +189,12 @@ def parent_cost(
     instrument: Instrument,
     records: NDArray[np.void],
     interval_vwap: float | None,
+    charged: Mapping[tuple[int, int], int] = MappingProxyType({}),
 ) -> ParentCost:
-    """What a parent cost against its arrival price and against the market's VWAP (price units) while it lived."""
+    """What a parent cost against its arrival price and against the market's VWAP (price units) while it lived.
+
+    ``charged`` is what impact charged, by account and order number.
+    """
     order = parent.order
     children = set(parent.children)
     fees = sum(
@@ -174,6 +202,7 @@ def parent_cost(
         for entry in entries(records, RecordKind.FILL)
         if entry.account == account and entry.order_no in children
     )
+    impact_charged = sum(charged.get((account, number), 0) for number in children)
     paid = parent.average_price
     return ParentCost(
         account=account_name,
@@ -189,8 +218,9 @@ def parent_cost(
         interval_vwap=_quoted(instrument, interval_vwap),
         slippage_arrival_bp=_slippage_bp(order.side, paid, parent.arrival_price),
         slippage_vwap_bp=_slippage_bp(order.side, paid, interval_vwap),
-        fees=fees,
+        fees=fees - impact_charged,
         children=parent.children,
+        impact_charged=impact_charged,
     )
 
 
@@ -225,7 +255,7 @@ def _reasons(records: NDArray[np.void]) -> dict[str, int]:
     return {Reason(int(value)).name: int(count) for value, count in zip(values, counts, strict=True)}
 
 
-def _holding(account: str, instrument: Instrument, position: Position) -> Holding:
+def _holding(account: str, instrument: Instrument, position: Position, charged: int) -> Holding:
     return Holding(
         account=account,
         symbol=instrument.symbol,
@@ -236,11 +266,52 @@ def _holding(account: str, instrument: Instrument, position: Position) -> Holdin
         pnl=position.pnl(instrument),
         realised=position.realised,
         unrealised=position.unrealised(instrument),
-        fees=position.fees,
+        fees=position.fees - charged,
         adjustments=position.adjustments,
         volume=position.volume,
         fills=position.fills,
+        impact_charged=charged,
     )
+
+
+def _open_contracts(ledger: Ledger) -> list[Holding]:
+    held = []
+    for (account, number), position in sorted(ledger.contracts.items()):
+        if position.size:
+            unit = contract_unit(ledger.currency_of(account, number))
+            one = _holding(ledger.accounts[account].name, unit, position, 0)
+            terms = describe(unpack(ledger.listings[account, number].terms))
+            held.append(msgspec.structs.replace(one, symbol=terms, contracts=1))
+    return held
+
+
+def _closed_contracts(ledger: Ledger) -> list[Holding]:
+    """Thousands of contracts as one line a class, currency and account."""
+    classes: dict[tuple[int, str, int], list[Position]] = {}
+    for (account, number), position in ledger.contracts.items():
+        if not position.size and (position.fills or position.cash):
+            kind = ledger.listings[account, number].terms.type
+            classes.setdefault((account, ledger.currency_of(account, number), kind), []).append(position)
+    return [
+        msgspec.structs.replace(
+            _holding(ledger.accounts[account].name, contract_unit(currency), _summed(positions), 0),
+            symbol=f"{ContractClass(kind).name.lower().replace('_', ' ')}s",
+            contracts=len(positions),
+        )
+        for (account, currency, kind), positions in sorted(classes.items())
+    ]
+
+
+def _summed(positions: list[Position]) -> Position:
+    total = Position()
+    for position in positions:
+        total.realised += position.realised
+        total.fees += position.fees
+        total.adjustments += position.adjustments
+        total.cash += position.cash
+        total.volume += position.volume
+        total.fills += position.fills
+    return total
 
 
 def _quoted(instrument: Instrument, price: float | None) -> float | None:

@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,9 +32,10 @@ from engine.names import source_digest
 from engine.portfolio import fold
 from engine.receive_times import check_receive_times
 from engine.recipe import recipe
-from engine.result import Result, balances, count_orders, holdings, market_vwap, parent_cost
+from engine.result import Result, balances, count_carried, count_orders, holdings, market_vwap, parent_cost
 from engine.strategy import Strategy
 from engine.tape import ROW, Kind
+from engine.venue_fee import charged_fills, impact_charges
 
 if TYPE_CHECKING:
     from engine.broker.simulated import SimulatedBroker
@@ -165,7 +167,7 @@ def run(
         partial, failure = str(error), error
     finally:
         venue.close()  # its last records are written however the run ends
-    result = _result(name, seed, partial, counted, feed, owners, desks, kept)
+    result = _result(name, seed, partial, counted, feed, owners, desks, kept, broker)
     if failure is not None:
         failure.result = result  # type: ignore[attr-defined]
         raise failure
@@ -274,6 +276,7 @@ def _venue(
         wakes=[strategy.wake for strategy in strategies],
         wants=[wants(strategy) for strategy in strategies],
         journal=journal,
+        panels=feed.tape.panels,
     )
 
 
@@ -346,19 +349,26 @@ def _result(
     accounts: list[Account],
     desks: list[Desk],
     journal: Journal,
+    broker: BrokerConfig,
 ) -> Result:
     records = journal.records if isinstance(journal, KeptJournal) else _written(journal)
     instruments = feed.tape.instruments
     ledger = fold(records, instruments, accounts)
     numbers = {instrument.symbol: number for number, instrument in enumerate(instruments)}
     pieces = getattr(feed, "parts", [feed.tape.rows])
+    orders_charged, holdings_charged = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    taken = charged_fills(records, broker)
+    for record, money in zip(taken, impact_charges(taken, broker.fees, instruments), strict=True):
+        orders_charged[int(record["account"]), int(record["order_no"])] += money
+        holdings_charged[int(record["account"]), int(record["instrument"])] += money
     parents = []
     for account, desk in enumerate(desks):
         for parent in desk.parents:
             number = numbers[parent.order.symbol]
             vwap = market_vwap(pieces, number, parent.order.start, parent.order.end)
+            owner = accounts[account].name
             parents.append(
-                parent_cost(parent, account, accounts[account].name, instruments[number], records, vwap),
+                parent_cost(parent, account, owner, instruments[number], records, vwap, orders_charged),
             )
     return Result(
         name=name,
@@ -372,9 +382,10 @@ def _result(
         records=len(records),
         orders=count_orders(records),
         balances=balances(ledger),
-        holdings=holdings(ledger),
+        holdings=holdings(ledger, holdings_charged),
         parents=parents,
         verdict=feed.tape.manifest.verdict,
+        carried=count_carried(records),
     )
 
 

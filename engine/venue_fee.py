@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from engine.broker.impact import NoImpact
 from engine.broker.models import BrokerConfig, Fees
 from engine.instruments import MICRO, Instrument, half_even
-from engine.journal import RecordKind
+from engine.journal import RecordFlag, RecordKind
+
+OTC = int(RecordFlag.OTC)
 
 
 def venue_fee(fees: Fees, instrument: Instrument, price: int, size: int, *, maker: bool) -> int:
@@ -32,5 +34,5 @@ def charged_fills(records: NDArray[np.void], broker: BrokerConfig) -> NDArray[np
     """The FILL records that impact may charge: all where it is only a cost, else those that took."""
     if isinstance(broker.impact, NoImpact):
         return records[:0]
-    fills = records[records["kind"] == RecordKind.FILL]
+    fills = records[(records["kind"] == RecordKind.FILL) & ((records["flags"] & OTC) == 0)]
     return fills if broker.impact.mode == "cost" else fills[fills["flags"] == 0]

@@ -14,6 +14,7 @@ from engine.broker.impact import Impact, Propagator
 Nanoseconds = Annotated[int, msgspec.Meta(ge=0, le=3_600_000_000_000)]
 Ppm = Annotated[int, msgspec.Meta(ge=-1_000_000, le=1_000_000)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+HalfSpread = Annotated[float, msgspec.Meta(ge=0, le=1_000)]
 
 
 class Lognormal(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,6 +68,24 @@ class Borrow(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     day_count: Literal[360, 365] = 360
 
 
+class Otc(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How over-the-counter deals fill: at a close, at mid plus half a spread.
+
+    ``same_close``: at the very close whose panel the strategy has just seen, the rule of the papers and the one
+    exception to "never on data at order arrival". ``next_close``: at the next one. Spreads are half of bid to offer.
+    """
+
+    fill: Literal["same_close", "next_close"] = "same_close"
+    swaption_vol_bp: HalfSpread = 1.0  # bp of normal vol a year, times the option's vega
+    swaption_bp: HalfSpread = 0.0  # bp of yield, times the DV01 of the swap underneath; added to the one above
+    swap_bp: HalfSpread = 0.2  # bp of yield, times DV01
+    bond_bp: HalfSpread = 0.5  # bp of yield, times DV01
+    max_age_days: Annotated[int, msgspec.Meta(ge=0, le=254)] = 0  # business days that a quote may be carried forward
+    conventions: dict[str, str] = msgspec.field(
+        default_factory=lambda: {"USD": "USD 2016", "EUR": "EUR"}
+    )  # of swaps and bonds, by currency of the market
+
+
 class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that is simulated about the venue."""
 
@@ -75,7 +94,28 @@ class BrokerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     fees: Fees = Fees()
     fills: Fills = Fills()
     borrow: Borrow = Borrow()
+    otc: Otc = Otc()
     impact: Impact = Propagator()  # a run measures the average days that it needs and is not given
+
+
+class OtcLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits of one class of contracts in an account; 0 is no limit. Money is in micro-units.
+
+    Open amounts add up without regard to side, so that two contracts that hedge each other count twice. What makes a
+    position smaller is always let through.
+    """
+
+    max_notional: Count = 1_000_000_000_000_000  # of a deal: 1 bn of currency
+    max_open_notional: Count = 0
+    max_open_dv01: Count = 0  # money a basis point of yield; of an option, its swap's
+
+
+class OtcRisk(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Limits of over-the-counter deals, by class."""
+
+    swaption: OtcLimits = OtcLimits()
+    forward_swap: OtcLimits = OtcLimits()
+    bond: OtcLimits = OtcLimits()
 
 
 class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -101,6 +141,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     drawdown: Count = 0  # gate 13, money, from the day's peak
     participation_ppm: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0  # gate 14: of market volume this session
     restricted: tuple[str, ...] = ()  # gate 2: symbols
+    otc: OtcRisk = OtcRisk()
 
 
 LIVE = RiskConfig(repeats=5, orders_per_second=50, fills_per_second=10)

@@ -7,7 +7,7 @@ It hands rows to the kernel (``load``), asks it for the next wake (``next``), pu
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from fractions import Fraction
 from struct import Struct
@@ -25,6 +25,7 @@ from engine.broker.kernels import SPARE, advance
 from engine.broker.latency import quantile_table
 from engine.broker.models import Account, BrokerConfig, Latency, Lognormal, RiskConfig
 from engine.broker.orders import R_CANCEL, R_EXPIRE, R_FILL
+from engine.broker.otc import CloseMarket, Dealer, Moment
 from engine.broker.service import (
     kill_account,
     read_levels,
@@ -36,10 +37,13 @@ from engine.broker.service import (
     send_request,
     take_requests,
 )
+from engine.contracts import Contract
 from engine.errors import ConfigError, RunError, TapeError
 from engine.instruments import MICRO, Instrument
 from engine.journal import RECORD, Journal, RecordKind
 from engine.orders import Op, OrderType, Reason, TimeInForce
+from engine.panels import Panels
+from engine.rates.contract_values import open_market
 from engine.strategy import Wake
 from engine.tape import ROW, CorporateAction, Kind
 
@@ -105,6 +109,10 @@ class SimulatedBroker:
         Whose orders these are; when each is to be woken; whether each listens to (fills, other order events).
     journal : Journal
         Receives every record.
+    panels : mapping of name to array
+        Close-of-day panels of the tape: with them strategies can deal over the counter.
+    open_market : callable
+        Makes a day's ``CloseMarket`` from its panels and the name of its conventions.
 
     Raises
     ------
@@ -125,6 +133,8 @@ class SimulatedBroker:
         wakes: Sequence[Wake] = (Wake(),),
         wants: Sequence[tuple[bool, bool]] = ((True, True),),
         journal: Journal | None = None,
+        panels: Mapping[str, NDArray[Any]] | None = None,
+        open_market: Callable[[dict[str, NDArray[Any]], str], CloseMarket] = open_market,
     ) -> None:
         if not 0 <= seed < 2**63:
             raise ConfigError(f"seed is {seed}, but must be in 0 .. 2^63 - 1")
@@ -173,6 +183,27 @@ class SimulatedBroker:
         )[  # what it shows of displacement, likewise
             first * _BOOK_WORDS + state.BOOK.fields["shift"][1] // 8 :  # type: ignore[index]
         ]
+        self.panels = Panels(panels or {}, instruments)
+        self.dealer: Dealer | None = None
+        if self.panels:
+            self.dealer = Dealer(
+                self.instruments, self.panels, wants=wants, config=self.config.otc, risk=self.risk, venue=self,
+                open_market=open_market,
+            )  # fmt: skip
+            self._hear_closes(wakes)
+            self.next = self._next_or_told  # only here: what has no panels does no work for them
+
+    def _hear_closes(self, wakes: Sequence[Wake]) -> None:
+        """Every account hears of every close, so that its panels and contracts go on; its strategy as it asked."""
+        self._asked = [(wants_of(wake), frozenset(wake.symbols or self.symbols)) for wake in wakes]
+        self._tables["accounts"]["wants"] |= state.WANT_CLOSE
+        for symbol in self.panels.markets:
+            i = self._index[symbol]
+            self._tables["ledger"].reshape(len(self.accounts), -1)["wanted"][:, i] = 1
+            book = self._tables["books"][self._seen_from + i]
+            book["interest"] += book["wants"] == 0
+            self.world["n_wanting"] += book["wants"] == 0
+            book["wants"] |= state.WANT_CLOSE
 
     # --- memory -----------------------------------------------------------------------------------------------
 
@@ -474,6 +505,59 @@ class SimulatedBroker:
             if heap:
                 self._request(WAKE_AT, account, 0, expire=heap[0])
 
+    def _next_or_told(self) -> events.AnyEvent | None:
+        """``next`` where there are panels: closes pass the dealer, and what it has to tell comes first."""
+        dealer = self.dealer
+        assert dealer is not None
+        if dealer.dealing >= 0:
+            dealer.finish()
+            self._write_deals()
+        while True:
+            while dealer.told:
+                self.account, event = dealer.told.popleft()
+                if type(event) is events.Close and event.symbol in self.panels.markets:
+                    dealer.dealing = self.account
+                return event
+            event = SimulatedBroker.next(self)
+            if event is None:
+                if not self._mem[_AT["finishing"]] or not dealer.waits:
+                    return None
+                dealer.end(self._moment(self.clock))
+                self._write_deals()
+            elif type(event) is not events.Close:
+                if self._is_asked(event):
+                    return event
+            else:
+                self._close_market(event)
+
+    def _close_market(self, event: events.Close) -> None:
+        """An account hears of a close: the dealer does what is due, then the strategy is woken if it asked for it."""
+        dealer, i = self.dealer, self._index[event.symbol]
+        assert dealer is not None
+        if event.symbol in self.panels.markets:
+            if self.panels.close(event.symbol, event.panel_day):
+                dealer.new_day(i)
+            dealer.close(self.account, i, self._moment(event.ts_event))
+            self._write_deals()
+        wants, symbols = self._asked[self.account]
+        if wants & state.WANT_CLOSE and event.symbol in symbols:
+            dealer.told.append((self.account, event))
+
+    def _is_asked(self, event: events.AnyEvent) -> bool:
+        """False of what the kernel tells an account only because it must hear of all closes."""
+        symbol = getattr(event, "symbol", None)
+        return symbol is None or isinstance(event, events.OrderEvent) or symbol in self._asked[self.account][1]
+
+    def _moment(self, ts: int) -> Moment:
+        return Moment(ts, self.clock, *self.cause)
+
+    def _write_deals(self) -> None:
+        assert self.dealer is not None
+        records = self.dealer.take()
+        if len(records):
+            self._flush()  # what the kernel has written came before
+            self.journal.append(records)
+
     def finish(self) -> None:
         """No more rows: ``next`` now delivers what is still to be told."""
         self._mem[_AT["finishing"]] = max(1, self._mem[_AT["finishing"]])
@@ -553,8 +637,19 @@ class SimulatedBroker:
         while not self._ask(self.world, op, account, book, order_no, price, size, expire):
             self._drain()
 
+    def deal(self, account: int, terms: Contract, side: int, size: int) -> int:
+        """Deal over the counter on the close that the account was just woken by; returns the order's number."""
+        assert self.dealer is not None
+        numbers = self._tables["accounts"]["sent"]
+        numbers[account] += 1
+        self.dealer.deal(account, terms, side, size, int(numbers[account]), self._moment(self.clock))
+        return int(numbers[account])
+
     def cancel(self, account: int, order_no: int) -> None:
-        """Ask for an order to be cancelled."""
+        """Ask for an order to be cancelled; a deal that waits for a close is cancelled at once."""
+        if self.dealer is not None and self.dealer.cancel(account, order_no, self._moment(self.clock)):
+            self._write_deals()
+            return
         self._request(Op.CANCEL, account, 0, order_no)
 
     def replace(self, account: int, order_no: int, price: int, size: int) -> None:
@@ -563,6 +658,9 @@ class SimulatedBroker:
 
     def cancel_all(self, account: int, instrument: int = -1) -> None:
         """Ask for every order to be cancelled that the account does not know to be ended."""
+        if self.dealer is not None:
+            self.dealer.cancel(account, None, self._moment(self.clock), market=instrument)
+            self._write_deals()
         ask = self._ask
         while not ask(self.world, _CANCEL_ALL, account, instrument, 0, 0, 0, 0):
             self._drain()
@@ -580,6 +678,13 @@ class SimulatedBroker:
         """Latch the account's kill switch now: working orders are cancelled, new ones refused."""
         self._drain()
         kill_account(self.world, account)
+        if self.dealer is not None:
+            self.dealer.cancel(account, None, self._moment(self.clock), reason=Reason.KILLED)
+            self._write_deals()
+
+    def is_killed(self, account: int) -> bool:
+        """Whether the account's kill switch is latched."""
+        return bool(self._tables["accounts"]["killed"][account])
 
     def _drain(self) -> None:
         """Send what is in the inbox, without going on in time."""
@@ -618,8 +723,11 @@ class SimulatedBroker:
         """Money in a currency, as far as the account has heard."""
         n = len(self.instruments)
         moved = self._tables["ledger"]["seen_cash"][account * n : (account + 1) * n]
-        return self.accounts[account].cash.get(currency, 0) + sum(
-            int(moved[i]) for i, instrument in enumerate(self.instruments) if instrument.currency == currency
+        dealt = 0 if self.dealer is None else self.dealer.cash(account, currency)
+        return (
+            self.accounts[account].cash.get(currency, 0)
+            + dealt
+            + sum(int(moved[i]) for i, instrument in enumerate(self.instruments) if instrument.currency == currency)
         )
 
     def open_orders(self, account: int, instrument: int = -1) -> list[tuple[int, int, int, int, int]]:
@@ -628,7 +736,11 @@ class SimulatedBroker:
         out = np.empty((64, 5), np.int64)
         while (count := read_orders(self.world, account, instrument, out)) > len(out):
             out = np.empty((count, 5), np.int64)
-        return [tuple(row) for row in out[:count].tolist()]
+        orders = [tuple(row) for row in out[:count].tolist()]
+        if self.dealer is None:
+            return orders
+        waiting = [order for order in self.dealer.waiting(account) if instrument in (-1, order[1])]
+        return sorted(orders + waiting)
 
     def mark(self, instrument: int) -> int | None:
         """The price at which a position is valued, or None before anything is known."""

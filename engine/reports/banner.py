@@ -31,11 +31,42 @@ def banner(config: Config, market: Manifest, rows: int) -> list[str]:
         cash = ", ".join(f"{money(amount)} {currency}" for currency, amount in entry.account.cash.items())
         lines.append(("strategy", f"{entry.strategy}({_arguments(entry.params)})"))
         lines.append(("account", f"{entry.account.name}, {cash}"))
-    lines += [(name, _parameters(value)) for name, value in _fields(config.broker) if name != "impact"]
+    models = [(name, value) for name, value in _fields(config.broker) if name not in ("impact", "otc")]
+    lines += [(name, _parameters(value)) for name, value in models]
     lines += _impact(config.broker.impact)
-    lines.append(("risk", f"preset {config.risk.preset}: {_parameters(config.risk, _is_limit_on)}"))
-    lines.append(("risk off", ", ".join(n for n, value in _fields(config.risk) if not _is_limit_on(value)) or "none"))
+    limits = [(name, value) for name, value in _fields(config.risk) if name not in ("preset", "otc")]
+    on = ", ".join(f"{name} {_value(config.risk, name, value)}" for name, value in limits if _is_limit_on(value))
+    lines.append(("risk", f"preset {config.risk.preset}: {on}"))
+    lines.append(("risk off", ", ".join(name for name, value in limits if not _is_limit_on(value)) or "none"))
+    if any(instrument.kind == "rates" for instrument in market.instruments):
+        lines += _over_the_counter(config)
     return [f"{name:<12}{text}" for name, text in lines]
+
+
+def _over_the_counter(config: Config) -> list[tuple[str, str]]:
+    """How deals fill at closes, and their limits."""
+    otc = config.broker.otc
+    rule = {
+        "same_close": "deals fill at the very close whose panel the strategy has seen",
+        "next_close": "deals fill at the close after the one that the strategy has seen",
+    }[otc.fill]
+    spreads = {
+        "swaptions": f"{otc.swaption_vol_bp:g} bp of vol x vega + {otc.swaption_bp:g} bp of yield x DV01",
+        "swaps": f"{otc.swap_bp:g} bp of yield x DV01",
+        "bonds": f"{otc.bond_bp:g} bp of yield x DV01",
+    }
+    half = ", ".join(f"{name} {spread}" for name, spread in spreads.items())
+    carried = f"quotes up to {otc.max_age_days} business days old" if otc.max_age_days else "only fresh quotes"
+    conventions = ", ".join(f"{currency} as {name}" for currency, name in otc.conventions.items())
+    limits = [
+        f"{kind}s {', '.join(f'{name} {money(limit)}' for name, limit in _fields(one) if limit) or 'none'}"
+        for kind, one in _fields(config.risk.otc)
+    ]
+    return [
+        ("otc", f"{otc.fill}: {rule}, at mid +- half a spread; {carried}; {conventions}"),
+        ("half-spreads", half),
+        ("otc limits", "; ".join(limits)),
+    ]
 
 
 def _impact(impact: Impact) -> list[tuple[str, str]]:

@@ -43,7 +43,8 @@ def write_page(folder: Path) -> Path:
     saved = read(folder)
     result, records = saved.result, np.asarray(saved.records)
     tape = make_feed(saved.config).tape
-    charts = [_holding_chart(held, tape.instruments, tape.rows, records, saved) for held in result.holdings[:CHARTS]]
+    charted = [held for held in result.holdings if not held.contracts][:CHARTS]
+    charts = [_holding_chart(held, tape.instruments, tape.rows, records, saved) for held in charted]
     charts += [_parent_chart(parent, tape.instruments, tape.rows, records, saved) for parent in result.parents[:CHARTS]]
     script = files(plotly).joinpath("package_data", "plotly.min.js").read_text(encoding="utf-8")
     template = files("engine.reports").joinpath("page.html").read_text(encoding="utf-8")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from engine.contracts import PRICE_UNITS, Packed, describe, unpack
 from engine.instruments import Instrument
-from engine.journal import Adjustment, RecordKind
+from engine.journal import Adjustment, RecordFlag, RecordKind
 from engine.orders import Op, OrderFlag, OrderType, Reason, TimeInForce
 from engine.portfolio import Entry
 from engine.reports.formats import moment, money
@@ -24,6 +25,10 @@ def _what(entry: Entry, instruments: Sequence[Instrument]) -> str:
     known = entry.instrument < len(instruments)
     symbol = instruments[entry.instrument].symbol if known else "unknown instrument"
     price = f"{instruments[entry.instrument].quoted(entry.price):.12g}" if known else str(entry.price)
+    adjustment = entry.number
+    if entry.flags & RecordFlag.OTC:
+        symbol, adjustment = f"contract {entry.number} of {symbol}", entry.type
+        price = f"{entry.price / PRICE_UNITS:.12g}"
     side = {1: "buy ", -1: "sell "}.get(entry.side, "")
     reason = _name(Reason, entry.reason)
     match entry.kind:
@@ -38,16 +43,22 @@ def _what(entry: Entry, instruments: Sequence[Instrument]) -> str:
         case RecordKind.ACCEPT | RecordKind.REPLACE:
             return f"{side}{entry.size:,} {symbol} open at {price}"
         case RecordKind.FILL:
-            role = "maker" if entry.flags & 1 else "taker"
+            if entry.flags & RecordFlag.OTC:
+                return f"{side}{entry.size:,} of {symbol} at {price}"
+            role = "maker" if entry.flags & RecordFlag.MAKER else "taker"
             return f"{side}{entry.size:,} {symbol} at {price}, fee {money(entry.extra, 6)}, {role}, no. {entry.number}"
         case RecordKind.REJECT:
             return f"{symbol} {_name(Op, entry.type)} refused: {reason}"
         case RecordKind.CANCEL | RecordKind.EXPIRE:
             return f"{symbol} {entry.size:,} unfilled: {reason}"
         case RecordKind.MARK:
-            return f"{symbol} position {entry.size:+,} at {price}, cash {money(entry.extra, 6)}"
+            carried = ", carried" if entry.flags & RecordFlag.CARRIED else ""
+            return f"{symbol} position {entry.size:+,} at {price}, cash {money(entry.extra, 6)}{carried}"
         case RecordKind.ADJUST:
-            return f"{symbol} {_name(Adjustment, entry.number)}: money {money(entry.extra, 6)}, units {entry.size:+,}"
+            return f"{symbol} {_name(Adjustment, adjustment)}: money {money(entry.extra, 6)}, units {entry.size:+,}"
+        case RecordKind.CONTRACT:
+            terms = unpack(Packed(entry.type, entry.side, entry.tif, entry.price, entry.extra))
+            return f"{symbol}: {describe(terms)}"
     return f"{symbol} {entry!r}"
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from engine.reports.formats import counts, moment, money
 from engine.result import Balance, Holding, ParentCost, Result
 
+SHOWN = 12  # open contracts
+
 
 def summary(result: Result, without: Result | None = None) -> list[str]:
     """The lines that end a run; ``without`` is what it came to in a market that own orders do not move."""
@@ -15,7 +17,10 @@ def summary(result: Result, without: Result | None = None) -> list[str]:
         lines.append(("PARTIAL", result.partial))
     lines.append(("orders", _orders(result)))
     lines += [("parent", _parent(parent, result)) for parent in result.parents]
-    lines += [("position", _holding(holding)) for holding in result.holdings]
+    lines += _positions(result)
+    if result.carried:
+        said = "marks repeated and cash flows left out, because the day's panels had no quote"
+        lines.append(("CARRIED", f"{sum(result.carried.values()):,} ({counts(result.carried)}): {said}"))
     for balance in result.balances:
         lines.append(
             ("P/L", f"{balance.account}: {money(balance.pnl)} {balance.currency} ({_made_of(result, balance)})")
@@ -77,10 +82,24 @@ def _parent(parent: ParentCost, result: Result) -> str:
     ):
         if price is not None and slippage is not None:
             text += f", {slippage:+.2f} bp against {name} {price:,.6g}"
-    return f"{text}, fees {money(parent.fees)} {currency}"
+    text += f", fees {money(parent.fees)} {currency}"
+    return f"{text}, impact charged {money(parent.impact_charged)}" if parent.impact_charged else text
+
+
+def _positions(result: Result) -> list[tuple[str, str]]:
+    """Instruments and closed contracts by line, open contracts up to a screenful."""
+    held = [holding for holding in result.holdings if holding.contracts and holding.size]
+    shown = [holding for holding in result.holdings if not (holding.contracts and holding.size)] + held[:SHOWN]
+    lines = [("position", _holding(holding)) for holding in shown]
+    if len(held) > SHOWN:
+        lines.append(("", f"and {len(held) - SHOWN:,} more open contracts, all in results.json"))
+    return lines
 
 
 def _holding(holding: Holding) -> str:
+    if holding.contracts and not holding.size:
+        traded = f"{holding.fills:,} fills, {holding.volume:,} traded"
+        return f"{holding.account} {holding.contracts:,} {holding.symbol} in {holding.currency}: closed; {traded}"
     mark = "not marked, at cost" if holding.mark is None else f"marked at {holding.mark:,.6g}"
     held = f"{holding.size:+,} ({mark})" if holding.size else "flat"
     return f"{holding.account} {holding.symbol}: {held}; {holding.fills:,} fills, {holding.volume:,} traded"
@@ -88,5 +107,6 @@ def _holding(holding: Holding) -> str:
 
 def _made_of(result: Result, balance: Balance) -> str:
     held = [h for h in result.holdings if (h.account, h.currency) == (balance.account, balance.currency)]
-    parts = [(name, sum(getattr(h, name) for h in held)) for name in ("realised", "unrealised", "fees", "adjustments")]
+    names = ("realised", "unrealised", "fees", "impact_charged", "adjustments")
+    parts = [(name.replace("_", " "), sum(getattr(h, name) for h in held)) for name in names]
     return ", ".join(f"{name} {money(amount)}" for name, amount in parts if amount or name in ("realised", "fees"))

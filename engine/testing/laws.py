@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from engine.broker.impact import Market, NoImpact
 from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.broker.simulated import SimulatedBroker
-from engine.journal import RECORD, Adjustment, Journal, RecordKind
+from engine.contracts import Contract, contract_unit
+from engine.journal import RECORD, Adjustment, Journal, RecordFlag, RecordKind
 from engine.loop import wakeups, wants
 from engine.strategy import Strategy
-from engine.tape import Manifest, Tape
+from engine.tape import Kind, Manifest, Tape, is_axis
 from engine.testing.generators import chunks_of, cuts, tapes
 from engine.testing.reference_ledger import Ledger
 
@@ -77,6 +78,10 @@ class _Watched(SimulatedBroker):
     def replace(self, account: int, order_no: int, price: int, size: int) -> None:
         self._decide("replace", account, order_no, price, size)
         super().replace(account, order_no, price, size)
+
+    def deal(self, account: int, terms: Contract, side: int, size: int) -> int:
+        self._decide("deal", account, terms, side, size)
+        return super().deal(account, terms, side, size)
 
     def wake_at(self, account: int, ts: int) -> None:
         self._decide("wake_at", account, ts)
@@ -165,7 +170,7 @@ class StrategyLaws:
         broker = _Watched(
             tape.instruments, sessions=tape.sessions, actions=tape.manifest.actions, config=self._models(tape),
             risk=self.risk, accounts=[Account(cash=dict.fromkeys(sorted(currencies), 10**13))], wakes=[strategy.wake],
-            wants=[wants(strategy)], journal=_Kept(),
+            wants=[wants(strategy)], journal=_Kept(), panels=tape.panels,
         )  # fmt: skip
         for _ in wakeups(strategy, Pieces(tape, at), broker):
             pass
@@ -176,16 +181,22 @@ def assert_money_adds_up(broker: SimulatedBroker) -> None:
     """Cash, cost, P/L, fees and adjustments agree with a plain ledger that reads the journal."""
     assert isinstance(broker.journal, _Kept)
     for number, account in enumerate(broker.accounts):
-        ledger = Ledger(account.cash, broker.instruments)
+        ledger = Ledger(account.cash, list(broker.instruments))
         for record in np.concatenate(broker.journal.parts):
             if record["account"] != number:
                 continue
             index = int(record["instrument"])
+            if record["flags"] & RecordFlag.OTC:
+                if record["kind"] == RecordKind.CONTRACT:  # numbered behind the instruments as it is listed
+                    ledger.instruments.append(contract_unit(broker.instruments[index].currency))
+                index = len(broker.instruments) + int(record["number"]) - 1
             if record["kind"] == RecordKind.FILL:
                 terms = (int(record[name]) for name in ("side", "price", "size", "extra"))
                 ledger.fill(index, *terms)
             elif record["kind"] == RecordKind.ADJUST:
-                units = int(record["size"]) if record["number"] == Adjustment.SPLIT else 0
+                is_contract = record["flags"] & RecordFlag.OTC
+                moves_units = is_contract or record["number"] == Adjustment.SPLIT
+                units = int(record["size"]) if moves_units else 0
                 ledger.adjust(index, int(record["extra"]), units)
             elif record["kind"] == RecordKind.MARK:
                 assert record["extra"] == ledger.flow[index], "a MARK's cash is all cash that the instrument moved"
@@ -201,4 +212,7 @@ def _head(tape: Tape, rows: int) -> Tape:
     kept = Manifest(
         name=manifest.name, instruments=manifest.instruments, sessions=tape.sessions, actions=manifest.actions
     )
-    return Tape(tape.rows[:rows], kept)
+    closes = tape.rows[:rows][tape.rows["kind"][:rows] == Kind.CLOSE]
+    days = int(closes["order_id"].max()) + 1 if len(closes) else 0  # of the panels, what the rows point into
+    panels = {name: panel if is_axis(name) else panel[:days] for name, panel in tape.panels.items()}
+    return Tape(tape.rows[:rows], kept, panels)
