@@ -158,6 +158,7 @@ def _column(column: Any, name: str, kind: str, file: Path) -> NDArray[Any]:
             f"{file}: column {name} holds what is no {kind} ({reason}); correct or drop the row"
         ) from None
     if kind == "text":
-        return np.array([EMPTY["text"] if value is None else value for value in values.to_pylist()], np.str_)
+        empty = EMPTY["text"] if name == "kind" else ""
+        return np.array([empty if value is None else value for value in values.to_pylist()], np.str_)
     array = values.to_numpy()
     return array.astype("datetime64[D]" if kind == "date" else np.float64)

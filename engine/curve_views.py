@@ -6,6 +6,7 @@ A ``Grid`` is printed and stands on the page; a ``Plot`` only on the page.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -19,6 +20,7 @@ from engine.reports.curve_page import Grid, Plot, Trace
 SHOWN_BONDS = 5  # cheapest, and as many dearest
 SHOWN_DAYS = 10
 DRAWN_DAYS = 1_500  # points of a line
+NUMBER = re.compile(r"[+-]?[\d,]+(\.\d+)?%?|-")
 
 
 def facts(day: DayFit, repo_basis: float) -> list[str]:
@@ -30,7 +32,7 @@ def facts(day: DayFit, repo_basis: float) -> list[str]:
         f"settle    {day.settle}, {day.issuer.coupons_a_year} coupon(s) a year",
         f"bonds     {day.rows.size} of {day.universe.isin.size} in the fit; left out: {taken or 'none'}",
         f"GC repo   {', '.join(_percent(rate) for rate in repo)} (O/N, 1m, 3m, 6m; act/365.25, quoted /"
-        f"{repo_basis:g}); bonds meet it with a gap of {fit.curve.short_end_gap() * 1e4:.2g} bp",
+        f"{repo_basis:g}); bonds meet it with a gap of {fit.curve.short_end_gap() * 1e4:+.1f} bp",
         f"RMSE      {fit.rmse * 1e4:.3f} bp of yield (each bond left out: {left_out:.3f}); "
         f"legacy fit {day.legacy.rmse * 1e4:.3f}",
         f"knots     {', '.join(f'{knot:.2f}' for knot in fit.curve.knots)} years; last maturity {fit.curve.last:.2f}",
@@ -197,12 +199,12 @@ def _percent(rate: np.floating | float) -> str:
 
 
 def grid_lines(grid: Grid) -> list[str]:
-    """A table for a terminal: the first column and the last word to the left, numbers to the right."""
+    """A table for a terminal, words to the left and numbers to the right; nothing where it has no rows."""
+    if not grid.rows:
+        return []
     cells = [list(grid.head), *(list(row) for row in grid.rows)]
     widths = [max(len(row[k]) for row in cells) for k in range(len(grid.head))]
-    is_text = [
-        k == 0 or not any(row[k][:1] in "+-0123456789" and row[k] for row in grid.rows) for k in range(len(widths))
-    ]
+    is_text = [not all(NUMBER.fullmatch(row[k]) for row in grid.rows) for k in range(len(widths))]
     return [
         "",
         grid.title,

@@ -146,6 +146,7 @@ def check_universe(universe: BondUniverse, settle: np.datetime64) -> None:
             raise ConfigError(f"{name} has shape {np.shape(column)} for {size} bonds; give one value a bond")
     if size == 0:
         raise ConfigError("the universe has no bond; give a row a bond")
+    _refuse(universe, "isin", universe.isin == "", "be a name", "fill it in or drop the row")
     first = np.unique(universe.isin, return_index=True)[1]
     again = np.ones(size, bool)
     again[first] = False

@@ -124,7 +124,7 @@ def test_a_smooth_curve_without_noise_is_met_within_0_15_bp() -> None:
     assert np.abs(found - Svensson().zero_rate(YEARS)).max() < 0.15e-4
 
 
-# the last: rates at zero bend hard at the short end, and six knots at equal counts follow less well
+# the last bends where knots at equal counts are far apart: no knot between 9 and 20 years
 @pytest.mark.parametrize(("month", "bound_bp"), [(199606, 0.5), (200607, 0.5), (201807, 0.5), (201201, 1.0)])
 def test_a_recorded_day_smoothed_by_svenssons_form_is_met_within_a_basis_point(
     recorded_data: Path, month: int, bound_bp: float
