@@ -1,4 +1,4 @@
-"""Anyone may import the rates room, so of the house it imports nobody but the errors and the compiler, and no frames."""
+"""Anyone may import the rates room, so it imports of the house only the errors and the compiler, and no frames."""
 
 import ast
 from pathlib import Path
