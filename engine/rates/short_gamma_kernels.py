@@ -25,8 +25,6 @@ WEALTH, HEDGED, VEGA_TRADED, STRIKE, NOTIONAL, HEDGE, PAID = range(7)
 PATH_ROWS = 7
 # columns of a rule
 HEDGE_BEYOND, RESTRIKE_BELOW, HEDGE_AT_STRIKE = range(3)
-# what a walk returns
-GROSS, ALL_HEDGED, ALL_VEGA, HEDGES = range(4)
 
 
 @compiled
@@ -132,15 +130,15 @@ def walk(forward, annuity, settlement, roots, offsets, smiles, last, kind, quant
             if is_due or not is_first:
                 unit, slope = value_once(moneyness, deviation, annuity[k], settlement[k], kind)
             if is_due:
-                cash -= notional * unit
                 vega = notional * settlement[k] * unit_vega(moneyness, deviation, roots[k], kind)
-                strike, vol = struck(forward[k], roots[k], offsets, smiles, k, kind, quantile)
-                moneyness, deviation, is_first = forward[k] - strike, vol * roots[k], False
-                unit, slope = value_once(moneyness, deviation, annuity[k], settlement[k], kind)
-                notional = target / (settlement[k] * gamma(moneyness, deviation, kind))
+                cash -= notional * unit
+                strike, notional, unit, slope, sold = restruck(
+                    forward[k], annuity[k], settlement[k], roots[k], offsets, smiles, k, kind, quantile, target
+                )
                 cash += notional * unit
-                vega += notional * settlement[k] * unit_vega(moneyness, deviation, roots[k], kind)
+                vega += sold
                 all_vega += vega
+                is_first = False
         if keeps_path or k == last:
             wealth = cash - notional * unit + annuity[k] * (hedge * forward[k] - paid)
         wanted = hedge
@@ -158,6 +156,16 @@ def walk(forward, annuity, settlement, roots, offsets, smiles, last, kind, quant
         if keeps_path:
             _note(path, k, (wealth, abs(traded) * annuity[k], vega, strike, notional, hedge, paid))
     return wealth, all_hedged, all_vega, float(hedges)
+
+
+@compiled
+def restruck(forward, annuity, settlement, root, offsets, smiles, k, kind, quantile, target):
+    """(strike, notional, value, delta in forward swaps, vega) of a leg sold anew at close k with gamma ``target``."""
+    strike, vol = struck(forward, root, offsets, smiles, k, kind, quantile)
+    moneyness, deviation = forward - strike, vol * root
+    unit, slope = value_once(moneyness, deviation, annuity, settlement, kind)
+    notional = target / (settlement * gamma(moneyness, deviation, kind))
+    return strike, notional, unit, slope, notional * settlement * unit_vega(moneyness, deviation, root, kind)
 
 
 @compiled
