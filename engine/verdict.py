@@ -21,6 +21,10 @@ JUMP           flagged: a trade far from the recent ones (see ``jumps``)
 OUTSIDE        flagged: a trade outside the quote that stood before it
 GAP            counted: missing sequence numbers
 QUIET          counted: stretches in session without a row
+HOLIDAY        dropped: a close of a day on which the market is closed
+CARRIED        counted: a close's value that was not there; the one before stands in for it, and its age says so
+MISSING        counted: such a value for too long, or before the first; it is NaN
+STILL          counted: a value that its source repeats for too long; its age says so
 DUP_CONFLICT   refused: the same sequence number with other content
 =============  ==========================================================================================
 """
@@ -36,12 +40,14 @@ from numpy.typing import NDArray
 
 from engine.errors import TapeError
 from engine.instruments import Instrument
+from engine.panel_layout import check_panels
 from engine.tape import Auction, Flag, Kind, State, Tape
 
 SECOND = 1_000_000_000
 NOT_A_NUMBER = -(2**63)  # how an importer writes a number that it could not read, like NaT
 LARGEST = 2**53  # beyond it two numbers may add up to nonsense, and a float no longer shows them exactly
 QUIET_NS = 60 * SECOND
+LONG_WEEKEND_NS = 97 * 3_600 * SECOND  # four days, and the hour by which clocks change: closes are no further apart
 
 BOOK_CHANGES = (Kind.DEPTH, Kind.ADD, Kind.REDUCE, Kind.DELETE, Kind.EXECUTE, Kind.REVEAL)
 SIZED = (Kind.ADD, Kind.REDUCE, Kind.DELETE, Kind.EXECUTE, Kind.TRADE)  # a size of 0 means nothing here
@@ -57,6 +63,7 @@ REASONS = tuple(flag for flag in Flag if flag >= Flag.OFF_TICK)
 
 # counts that are no loss; every other code of a manifest that is not a flag was dropped
 NOTES = frozenset({"REORDER", "GAP", "TIME_CLAMPED", "REVEAL", "UNEXPLAINED", "MESSAGES", "SIGNED"})
+NOTES |= {"CARRIED", "MISSING", "STILL"}  # values of close-of-day panels
 
 JUMP_WINDOW = 50  # recent prices that a price is held against
 JUMP_LEAST = 10  # no judgement before that many
@@ -193,6 +200,7 @@ def check(tape: Tape) -> None:
     allowed = np.zeros((max(1, len(tape.instruments)), 256), bool)
     for index, instrument in enumerate(tape.instruments):
         allowed[index, sorted(BOOKS[instrument.book] | ANYWHERE)] = True
+    check_panels(tape.panels, where)
     days = tape.panel_days
     step = 1 << 19  # a part at a time keeps memory flat, whatever the length
     for start in range(0, len(tape.rows), step):
@@ -456,11 +464,13 @@ def _verdict(
         # a bar speaks for the time before it: only more than two of them missing is quiet
         apart = np.diff(times)
         result.quiet_ns = max(quiet_ns, 2 * int(np.median(apart[apart > 0])))
+        if result.rows.keys() == {"CLOSE"}:
+            result.quiet_ns = max(quiet_ns, LONG_WEEKEND_NS)
     for opened, closed in sessions or [(result.ts_first, result.ts_last)]:
         first, last = np.searchsorted(times, (opened, closed))
         seen = np.concatenate(([opened], times[first:last], [closed]))
         still = np.diff(seen)
-        result.quiet += int(np.count_nonzero(still > quiet_ns))
+        result.quiet += int(np.count_nonzero(still > result.quiet_ns))
         longest = int(np.argmax(still))
         if still[longest] > result.longest_quiet_ns:
             result.longest_quiet_ns, result.longest_quiet_at = int(still[longest]), int(seen[longest])
