@@ -9,10 +9,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from engine.cli import OK, CurveOptions, Output, say
 from engine.curve_tables import RepoRates, days, read_universe
@@ -24,6 +26,7 @@ from engine.curve_views import (
     extremes_grid,
     facts,
     grid_lines,
+    history_facts,
     history_grid,
     history_plots,
     left_out_grid,
@@ -37,77 +40,65 @@ from engine.rates.par_day import DayFit, Issuer, fit_day
 from engine.rates.par_history import Quote, SpecialBook, SpecialIssue, columns, fit_history
 from engine.rates.par_report import RelativeValue, relative_value
 from engine.rates.synthetic_treasuries import SAMPLE_DAY, sample_market
-from engine.reports.curve_page import write_curve_page
+from engine.reports.curve_page import Grid, Plot, write_curve_page
 
 SHOWN_YEARS = np.array([0.25, 0.5, 1, 2, 3, 5, 7, 10, 15, 20, 25, 29, 30])
 MOST_SAMPLE_DAYS = 2_600
+
+
+class Found(NamedTuple):
+    """What a command has to say: lines and tables to print, tables and pictures for a page, columns for a file."""
+
+    title: str
+    told: list[str]
+    printed: list[Grid]
+    on_page: list[Grid]
+    plots: list[Plot]
+    table: Mapping[str, NDArray]
+    answer: dict[str, Any]
 
 
 def fit_command(file: Path, options: CurveOptions, html: Path | None, out: Path | None, output: Output) -> int:
     """One day: both fits, the curve, who is not in it and why."""
     quote, day = _one_day(file, options)
     report = relative_value(day, gc_six_month=quote.gc_six_month)
-    curve = day.enhanced.curve
-    years = np.append(SHOWN_YEARS[curve.last > SHOWN_YEARS], curve.last)
-    table = {
-        "years": years,
-        "par_yield": curve.par_yield(years),
-        "zero_rate": curve.zero_rate(years, per_year=day.issuer.coupons_a_year),
-        "forward_rate_6m": curve.forward_rate(np.maximum(years - 0.5, 0), years, per_year=day.issuer.coupons_a_year),
-        "discount_factor": curve.discount_factor(years),
-    }
-    grids = [curve_grid(table), extremes_grid(report), left_out_grid(day, every=False)]
-    lines = [*facts(day, options.repo_basis), *(line for grid in grids for line in grid_lines(grid))]
-    if out is not None:
-        _write_csv(out, table)
-        lines += ["", f"wrote     {out}"]
-    page = ""
-    if html is not None:
-        plots = [curve_plot(day), errors_plot(day, report)]
-        grids[-1] = left_out_grid(day, every=True)
-        page = str(write_curve_page(html, f"Par curve of {day.settle}", facts(day, options.repo_basis), plots, grids))
-        lines += ["", f"page      {page}"]
-    answer = {**_summary(day), "curve": _plain(table), "excluded": _excluded(day), "page": page, "out": str(out or "")}
-    say(output, answer, lines)
-    return OK
+    table = _curve_table(day)
+    both = [curve_grid(table), extremes_grid(report)]
+    found = Found(
+        f"Par curve of {day.settle}",
+        facts(day, options.repo_basis),
+        [*both, left_out_grid(day, every=False)],
+        [*both, left_out_grid(day, every=True)],
+        [curve_plot(day), errors_plot(day, report)],
+        table,
+        {**_summary(day), "curve": _plain(table), "excluded": _excluded(day)},
+    )
+    return _give(found, html, out, output)
 
 
 def history_command(file: Path, options: CurveOptions, html: Path | None, out: Path | None, output: Output) -> int:
     """Every day of a file: RMSE, the short end, par yields, and which issues were special when."""
     ensure()
-    issuer, repo, book = _issuer(options), RepoRates(options.repo, options.repo_basis), SpecialBook(options.special_bp)
-    quotes = (repo.quote(date, universe) for date, universe in days(read_universe(file), options.settle, file))
-    rows = fit_history(quotes, issuer, book=book)
+    repo, book = RepoRates(options.repo, options.repo_basis), SpecialBook(options.special_bp)
+    dated = list(days(read_universe(file), options.settle, file))
+    console = Console(stderr=True)
+    is_silent = output.quiet or output.json or not console.is_terminal
+    watched = track(dated, "days", console=console, transient=True, disable=is_silent)
+    rows = fit_history((repo.quote(date, universe) for date, universe in watched), _issuer(options), book=book)
     fitted = [row for row in rows if not row.refused]
     if not fitted:
         raise ConfigError(f"{file}: no day could be fitted; the first, {rows[0].settle}: {rows[0].refused}")
     issues, table = book.issues(), columns(rows)
-    rmse = np.array([row.rmse_bp for row in fitted])
-    told = [
-        f"days      {len(fitted):,} fitted, {rows[0].settle} to {rows[-1].settle}, {len(rows) - len(fitted)} refused",
-        f"RMSE      {np.median(rmse):.3g} bp in the middle, {rmse.min():.3g} to {rmse.max():.3g}",
-        "O/N       the curve's 1-day zero is overnight GC by construction; the gap is where spline and repo meet",
-        *(f"refused   {row.settle}: {row.refused}" for row in rows if row.refused),
-    ]
     grids = [history_grid(fitted), *([special_grid(issues)] if issues else [])]
-    lines = [*told, *(line for grid in grids for line in grid_lines(grid))]
-    if out is not None:
-        _write_csv(out, table)
-        lines += ["", f"wrote     {out}"]
-    page = ""
-    if html is not None:
-        page = str(write_curve_page(html, "History of the par curve", told, history_plots(table), grids))
-        lines += ["", f"page      {page}"]
     answer = {
         "days": len(fitted),
         "refused": {str(row.settle): row.refused for row in rows if row.refused},
         "history": _plain(table),
         "special_issues": [_plain_issue(issue) for issue in issues],
-        "page": page,
-        "out": str(out or ""),
     }
-    say(output, answer, lines)
-    return OK
+    title = "History of the par curve"
+    found = Found(title, history_facts(rows), grids, grids, history_plots(table), table, answer)
+    return _give(found, html, out, output)
 
 
 def report_command(
@@ -118,20 +109,17 @@ def report_command(
     report = relative_value(day, horizon_days=horizon_days, gc_six_month=quote.gc_six_month)
     table = {name: getattr(report, name) for name in RelativeValue._fields if name != "rows"}
     table["carry_and_slide_bp"] = report.carry_and_slide_bp
-    grid = report_grid(report, horizon_days)
-    lines = [*facts(day, options.repo_basis), *grid_lines(grid)]
-    if out is not None:
-        _write_csv(out, table)
-        lines += ["", f"wrote     {out}"]
-    page = ""
-    if html is not None:
-        plots = [errors_plot(day, report), carry_plot(report, day, horizon_days)]
-        title = f"Relative value along the par curve, {day.settle}"
-        page = str(write_curve_page(html, title, facts(day, options.repo_basis), plots, [grid]))
-        lines += ["", f"page      {page}"]
-    answer = {**_summary(day), "horizon_days": horizon_days, "bonds": _rows(table), "page": page, "out": str(out or "")}
-    say(output, answer, lines)
-    return OK
+    grids = [report_grid(report, horizon_days)]
+    found = Found(
+        f"Relative value along the par curve, {day.settle}",
+        facts(day, options.repo_basis),
+        grids,
+        grids,
+        [errors_plot(day, report), carry_plot(report, day, horizon_days)],
+        table,
+        {**_summary(day), "horizon_days": horizon_days, "bonds": _rows(table)},
+    )
+    return _give(found, html, out, output)
 
 
 def sample_command(folder: Path, count: int, output: Output) -> int:
@@ -153,6 +141,32 @@ def sample_command(folder: Path, count: int, output: Output) -> int:
     answer = {"folder": str(folder), "synthetic": True, "rows": int(universe["isin"].size), "days": count}
     say(output, answer, lines)
     return OK
+
+
+def _give(found: Found, html: Path | None, out: Path | None, output: Output) -> int:
+    """Print what was found, and write the files that were asked for."""
+    lines = [*found.told, *(line for grid in found.printed for line in grid_lines(grid))]
+    page = ""
+    if out is not None:
+        _write_csv(out, found.table)
+        lines += ["", f"wrote     {out}"]
+    if html is not None:
+        page = str(write_curve_page(html, found.title, found.told, found.plots, found.on_page))
+        lines += ["", f"page      {page}"]
+    say(output, {**found.answer, "page": page, "out": str(out or "")}, lines)
+    return OK
+
+
+def _curve_table(day: DayFit) -> dict[str, NDArray]:
+    curve, per_year = day.enhanced.curve, day.issuer.coupons_a_year
+    years = np.append(SHOWN_YEARS[curve.last > SHOWN_YEARS], curve.last)
+    return {
+        "years": years,
+        "par_yield": curve.par_yield(years),
+        "zero_rate": curve.zero_rate(years, per_year=per_year),
+        "forward_rate_6m": curve.forward_rate(np.maximum(years - 0.5, 0), years, per_year=per_year),
+        "discount_factor": curve.discount_factor(years),
+    }
 
 
 def _one_day(file: Path, options: CurveOptions) -> tuple[Quote, DayFit]:

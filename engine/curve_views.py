@@ -99,6 +99,17 @@ def report_grid(report: RelativeValue, horizon_days: int) -> Grid:
     return Grid(f"Relative value over {horizon_days} days, bp", [*head, "both", "not in the fit"], rows)
 
 
+def history_facts(rows: Sequence[HistoryRow]) -> list[str]:
+    """How many days were fitted and how well, and why the others were not."""
+    rmse = np.array([row.rmse_bp for row in rows if not row.refused])
+    return [
+        f"days      {rmse.size:,} fitted, {rows[0].settle} to {rows[-1].settle}, {len(rows) - rmse.size} refused",
+        f"RMSE      {np.median(rmse):.3g} bp in the middle, {rmse.min():.3g} to {rmse.max():.3g}",
+        "O/N       the curve's 1-day zero is overnight GC by construction; the gap is where spline and repo meet",
+        *(f"refused   {row.settle}: {row.refused}" for row in rows if row.refused),
+    ]
+
+
 def history_grid(rows: list[HistoryRow]) -> Grid:
     head = ["day", "bonds", "RMSE bp", "legacy", "left out", "O/N", "1-day zero", "gap bp", "2y", "10y"]
     shown = [
