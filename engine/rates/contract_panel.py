@@ -39,6 +39,7 @@ def contract_panel(
     tenor_months: int = 120,
     market: str | SwapMarket = "USD 2016",
     is_cash_settled: bool = False,
+    calendar: str | None = None,
 ) -> Sales:
     """Sell one option on every close and mark it at every close until it expires.
 
@@ -54,6 +55,8 @@ def contract_panel(
         1 and 120 are the 1Mx10Y of the paper.
     is_cash_settled : bool
         Par-yield cash settlement in place of the swap itself.
+    calendar : str, optional
+        Of expiries, as ``expiry_date`` takes it; "US government bond" has no close on Good Friday.
 
     Raises
     ------
@@ -63,7 +66,7 @@ def contract_panel(
     days = as_dates("dates", dates)
     if days.ndim != 1 or days.size != len(curves) or (np.diff(days.astype(np.int64)) <= 0).any():
         raise ConfigError(f"{len(curves)} curves for dates of shape {days.shape}; give one for each, ascending")
-    expiry = expiry_date(days, expiry_months, market)
+    expiry = expiry_date(days, expiry_months, market, calendar=calendar)
     at = np.minimum(np.searchsorted(days, expiry), days.size - 1)
     sold = np.flatnonzero(days[at] == expiry)
     left_out = [(days[k], _why_not(expiry[k], days)) for k in np.flatnonzero(days[at] != expiry)]

@@ -71,9 +71,14 @@ class SwaptionValue(NamedTuple):
     years: Floats
 
 
-def expiry_date(sold: ArrayLike, months: int, market: str | SwapMarket = "USD 2016") -> NDArray[np.datetime64]:
-    """The same day ``months`` later, modified following in the market's calendar."""
-    return adjust(add_months(sold, months), swap_market(market).calendar, "modified_following")
+def expiry_date(
+    sold: ArrayLike, months: int, market: str | SwapMarket = "USD 2016", *, calendar: str | None = None
+) -> NDArray[np.datetime64]:
+    """The same day ``months`` later, modified following in ``calendar``, or else in that of the market.
+
+    Give the calendar of the closes where it has more holidays: on Good Friday dollar swaps pay, but nobody marks them.
+    """
+    return adjust(add_months(sold, months), calendar or swap_market(market).calendar, "modified_following")
 
 
 def underlyings(expiry: ArrayLike, tenor_months: ArrayLike, market: str | SwapMarket = "USD 2016") -> Underlyings:

@@ -58,6 +58,8 @@ def one(contracts: Underlyings, i: int) -> Underlyings:
 def test_expiries_and_swaps_follow_the_market() -> None:
     assert expiry_date("2015-12-31", 1) == np.datetime64("2016-01-29")  # the 31st is a Sunday, and Monday is February
     assert expiry_date("2015-12-18", 1) == np.datetime64("2016-01-19")  # the 18th is King's birthday
+    assert expiry_date("2016-02-25", 1) == np.datetime64("2016-03-25")  # Good Friday
+    assert expiry_date("2016-02-25", 1, calendar="US government bond") == np.datetime64("2016-03-28")
     contracts = underlyings("2016-01-29", 120)
     assert contracts.legs.start[0] == np.datetime64("2016-02-02")
     assert contracts.legs.end[0] == np.datetime64("2026-02-02")
