@@ -28,6 +28,7 @@ from engine.rates.schedules import DAY, Ints, count_coupon_dates, grid_date, per
 FREQUENCIES = (1, 2, 3, 4, 6, 12)
 HIGHEST_COUPON = 0.25  # the dearest Treasury ever paid 16.25 %; more is a percentage by mistake
 CLOCK = "ACT/365.25"
+ENDLESS = 2**62
 
 
 class Bonds:
@@ -141,10 +142,9 @@ class Bonds:
             return
         if self.isin.shape != self.maturity.shape:
             raise ConfigError(f"{self.isin.size} ISINs for {len(self)} bonds; give each bond its own")
-        _, first, counts = np.unique(self.isin, return_inverse=True, return_counts=True)
-        bad = counts[first] > 1
-        bad[np.argmax(bad)] = False  # of two alike, name the second
-        refuse("isin", self.isin, bad & (counts[first] > 1), "occur only once", "drop or merge the repeated rows")
+        repeated = np.ones(len(self), np.bool_)
+        repeated[np.unique(self.isin, return_index=True)[1]] = False
+        refuse("isin", self.isin, repeated, "occur only once", "drop or merge the repeated rows")
 
 
 class CashFlows(NamedTuple):
@@ -253,21 +253,20 @@ def price_from_yield(bonds: Bonds, settle: ArrayLike, yields: ArrayLike, *, last
 
 
 def _coupons_left(bonds: Bonds, settle: Dates) -> Ints:
-    return np.minimum(_count_after(bonds, settle), _count_after(bonds, _before_first_coupon(bonds)))
+    return np.minimum(_count_after(bonds, settle), _coupons_in_all(bonds))
 
 
-def _before_first_coupon(bonds: Bonds) -> Dates:
-    """A date after which every date of the grid is a coupon; long ago for regular bonds."""
-    started = np.where(np.isnat(bonds.dated), bonds.maturity - 400 * 366 * DAY, bonds.dated)
-    return np.where(np.isnat(bonds.first_coupon), started, bonds.first_coupon - DAY)
+def _coupons_in_all(bonds: Bonds) -> Ints:
+    """How many coupons a bond pays in its life; ``ENDLESS`` where its start is not known."""
+    since = np.where(np.isnat(bonds.first_coupon), bonds.dated, bonds.first_coupon - DAY)
+    return np.where(np.isnat(since), ENDLESS, _count_after(bonds, since))
 
 
 def _accrual_start(bonds: Bonds, settle: Dates) -> Dates:
     """The first day of the coupon that accrues at settlement: the last coupon date, or the dated date."""
     counts = _coupons_left(bonds, settle)
     last = grid_date(bonds.maturity, counts * bonds.months, end_of_month=bonds.end_of_month)
-    in_first_coupon = ~np.isnat(bonds.dated) & (counts == _count_after(bonds, _before_first_coupon(bonds)))
-    return np.where(in_first_coupon, bonds.dated, last)
+    return np.where(counts == _coupons_in_all(bonds), bonds.dated, last)
 
 
 def _first_coupon_periods(bonds: Bonds, settle: Dates) -> Floats:

@@ -200,6 +200,10 @@ GOOD = {"maturity": ["2030-05-15", "2031-05-15"], "coupon": [0.02, 0.03]}
         ),
         ({"first_coupon": "2025-05-15"}, r"first_coupon\[0\] is 2025-05-15, .* give dated as well"),
         ({"isin": ["US1", "US1"]}, r"isin\[1\] is US1, but must occur only once; drop or merge the repeated rows"),
+        (
+            {"isin": list("ABBA"), "maturity": ["2030-05-15"] * 4, "coupon": 0.02},
+            r"isin\[2\] is B, but must occur only once",
+        ),
         ({"isin": ["US1"]}, r"1 ISINs for 2 bonds; give each bond its own"),
         ({"day_count": "ACT/360"}, "bonds cannot accrue by 'ACT/360'; take one of ACT/ACT ICMA, 30/360, 30E/360"),
     ],

@@ -67,6 +67,12 @@ def test_a_bond_that_pays_the_par_rate_is_worth_par(curve, maturity, per_year):
     assert worth == pytest.approx(1, abs=1e-12 * max(1, final))  # a wild curve grows far past its last node
 
 
+@given(maturity=st.floats(0.01, 40), per_year=st.sampled_from([1, 2, 4, 12]))
+def test_without_interest_an_annuity_is_worth_its_years(maturity, per_year):
+    curve = DiscountCurve([1.0], [1.0], beyond="flat")
+    assert annuity(curve, maturity, per_year=per_year) == pytest.approx(maturity, rel=1e-9)
+
+
 @given(rate=st.floats(-0.02, 0.2), maturity=st.integers(1, 40))
 def test_on_a_flat_curve_zero_par_and_forward_rates_are_the_same(rate, maturity):
     curve = DiscountCurve.from_zero_rates([1.0, 40.0], [rate, rate], beyond="flat")

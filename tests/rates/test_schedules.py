@@ -78,6 +78,17 @@ def test_a_tenor_that_is_no_multiple_of_the_step_ends_with_a_short_period():
     ]
 
 
+def test_calendar_arithmetic_is_numpys_on_every_day_of_eight_centuries():
+    days = np.arange("1600-01-01", "2400-01-01", dtype="datetime64[D]")
+    months = np.arange(days.size) % 2_401 - 1_200
+    month = days.astype("datetime64[M]") + months
+    lengths = ((month + 1).astype("datetime64[D]") - month.astype("datetime64[D]")).astype(int)
+    of_month = np.minimum((days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(int) + 1, lengths)
+    assert np.array_equal(add_months(days, months), month.astype("datetime64[D]") + of_month - 1)
+    assert np.array_equal(add_months(days, months, to_month_end=True), month.astype("datetime64[D]") + lengths - 1)
+    assert np.isnat(add_months("NaT", 1))
+
+
 def test_months_end_where_they_end():
     assert str(add_months("2023-08-31", 6)) == "2024-02-29"
     assert str(add_months("2024-02-29", 6)) == "2024-08-29"
