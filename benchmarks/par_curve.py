@@ -107,7 +107,7 @@ def timed(call: Callable[[], Any]) -> dict[str, float]:
 
 def history() -> dict[str, Any]:
     """Ten years of full fits, the market made before the clock starts."""
-    quotes = [Quote(day, universe, repo, repo.six_month) for day, universe, repo in market_days(DAYS)]
+    quotes = [Quote(day, universe, repo) for day, universe, repo in market_days(DAYS)]
     taken, rows = [], []
     for _ in range(ROUNDS):
         start = time.perf_counter()

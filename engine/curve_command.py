@@ -37,7 +37,7 @@ from engine.errors import ConfigError
 from engine.kernel_cache import ensure
 from engine.rates.par_basket import BasketRules
 from engine.rates.par_day import DayFit, Issuer, fit_day
-from engine.rates.par_history import Quote, SpecialBook, SpecialIssue, columns, fit_history
+from engine.rates.par_history import SpecialBook, SpecialIssue, columns, fit_history
 from engine.rates.par_report import RelativeValue, relative_value
 from engine.rates.synthetic_treasuries import SAMPLE_DAY, sample_market
 from engine.reports.curve_page import Grid, Plot, write_curve_page
@@ -60,8 +60,8 @@ class Found(NamedTuple):
 
 def fit_command(file: Path, options: CurveOptions, html: Path | None, out: Path | None, output: Output) -> int:
     """One day: both fits, the curve, who is not in it and why."""
-    quote, day = _one_day(file, options)
-    report = relative_value(day, gc_six_month=quote.gc_six_month)
+    day = _one_day(file, options)
+    report = relative_value(day)
     table = _curve_table(day)
     both = [curve_grid(table), extremes_grid(report)]
     found = Found(
@@ -105,8 +105,8 @@ def report_command(
     file: Path, options: CurveOptions, horizon_days: int, html: Path | None, out: Path | None, output: Output
 ) -> int:
     """Cheap and dear, carry and slide of every bond of a day."""
-    quote, day = _one_day(file, options)
-    report = relative_value(day, horizon_days=horizon_days, gc_six_month=quote.gc_six_month)
+    day = _one_day(file, options)
+    report = relative_value(day, horizon_days=horizon_days)
     table = {name: getattr(report, name) for name in RelativeValue._fields if name != "rows"}
     table["carry_and_slide_bp"] = report.carry_and_slide_bp
     grids = [report_grid(report, horizon_days)]
@@ -169,7 +169,7 @@ def _curve_table(day: DayFit) -> dict[str, NDArray]:
     }
 
 
-def _one_day(file: Path, options: CurveOptions) -> tuple[Quote, DayFit]:
+def _one_day(file: Path, options: CurveOptions) -> DayFit:
     ensure()
     found = list(days(read_universe(file), options.settle, file))
     if len(found) > 1:
@@ -178,8 +178,7 @@ def _one_day(file: Path, options: CurveOptions) -> tuple[Quote, DayFit]:
             "`tickwright curve history`"
         )
     quote = RepoRates(options.repo, options.repo_basis).quote(*found[0])
-    day = fit_day(quote.universe, quote.settle, quote.repo, _issuer(options), quoted_gc_six_month=quote.gc_six_month)
-    return quote, day
+    return fit_day(quote.universe, quote.settle, quote.repo, _issuer(options))
 
 
 def _issuer(options: CurveOptions) -> Issuer:
@@ -190,7 +189,13 @@ def _issuer(options: CurveOptions) -> Issuer:
         special_bp=options.special_bp,
         without_unpriced=options.drop_unpriced,
     )
-    return Issuer(options.coupons_a_year, "simple" if options.coupons_a_year == 2 else "compound", options.knots, rules)
+    return Issuer(
+        coupons_a_year=options.coupons_a_year,
+        last_period="simple" if options.coupons_a_year == 2 else "compound",
+        knots=options.knots,
+        rules=rules,
+        repo_basis=options.repo_basis,
+    )
 
 
 def _summary(day: DayFit) -> dict[str, Any]:

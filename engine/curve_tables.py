@@ -98,12 +98,12 @@ class RepoRates:
             self._by_date = dict(zip(table["date"], rates, strict=True))
 
     def quote(self, settle: np.datetime64, universe: BondUniverse) -> Quote:
-        """The day to be fitted, with rates per year of 365.25 days and 6-month GC as quoted."""
+        """The day to be fitted, with rates per year of 365.25 days."""
         quoted = self._always or self._by_date.get(settle)
         if quoted is None:
             raise ConfigError(f"{self.file}: has no row of {settle}; add the day's GC repo rates, or leave the day out")
         GcRepo(*quoted).check()
-        return Quote(settle, universe, GcRepo(*(r * DAYS_A_YEAR / self.basis for r in quoted)), quoted[3])
+        return Quote(settle, universe, GcRepo(*(r * DAYS_A_YEAR / self.basis for r in quoted)))
 
 
 def as_date(text: str) -> np.datetime64:

@@ -15,7 +15,7 @@ from pyarrow import parquet
 
 from engine.cli import main
 from engine.rates.gc_repo import GcRepo
-from engine.rates.par_day import fit_day
+from engine.rates.par_day import Issuer, fit_day
 from engine.rates.par_report import relative_value
 from engine.rates.synthetic_treasuries import treasury_bonds, treasury_day
 
@@ -84,7 +84,7 @@ def test_a_file_gives_what_the_functions_give(
     universe, _ = treasury_day(treasury_bonds("1996-01", "2018-07", seed=1), DAY, seed=2)
     quoted = [float(rate) for rate in REPO.split(",")]
     repo = GcRepo.from_act_360(*quoted)
-    day = fit_day(universe, np.datetime64(DAY), repo, quoted_gc_six_month=quoted[3])
+    day = fit_day(universe, np.datetime64(DAY), repo, Issuer(repo_basis=360.0))
     assert found["rmse_bp"] == pytest.approx(day.enhanced.rmse * 1e4, abs=1e-9)
     assert found["powers"] == pytest.approx(day.enhanced.curve.powers.tolist(), rel=1e-9)
     assert found["bonds"] == day.rows.size
@@ -93,7 +93,7 @@ def test_a_file_gives_what_the_functions_give(
     assert found["curve"]["par_yield"][at] == pytest.approx(float(day.enhanced.curve.par_yield(10.0)), abs=1e-12)
 
     rows = answer(capsys, "curve", "report", str(file), "--repo", REPO, "--settle", DAY, "--horizon-days", "60")
-    report = relative_value(day, horizon_days=60, gc_six_month=quoted[3])
+    report = relative_value(day, horizon_days=60)
     assert [row["isin"] for row in rows["bonds"]] == report.isin.tolist()
     assert [row["slide_bp"] for row in rows["bonds"]] == pytest.approx(report.slide_bp.tolist(), abs=1e-9)
     assert [row["carry_bp"] for row in rows["bonds"]] == pytest.approx(report.carry_bp.tolist(), abs=1e-9)

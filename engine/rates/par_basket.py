@@ -51,7 +51,7 @@ class BondUniverse(NamedTuple):
     coupon: Floats  # a year, decimal
     clean_price: Floats  # per 100 of face
     term: Floats  # original term in years; NaN: told from issue and maturity
-    repo_6m: Floats  # simple rate, decimal, in the terms of GC's; NaN: not known, so not special
+    repo_6m: Floats  # simple rate, decimal, as quoted; NaN: not known, so not special
     dated: Dates  # the day interest starts; NaT: every coupon left is a whole one
     first_coupon: Dates  # where it is not the first date of the grid after ``dated``; otherwise NaT
 

@@ -46,6 +46,11 @@ class Issuer:
     last_period: LastPeriod = "simple"  # with one flow left; "compound" is the ICMA rule
     knots: int | ArrayLike = KNOTS  # how many, or where (years)
     rules: BasketRules = field(default_factory=BasketRules)
+    repo_basis: float = DAYS_A_YEAR  # days of the year that the bonds' own repo_6m is quoted for: often 360
+
+    def quoted(self, rate: float) -> float:
+        """A repo rate per year of 365.25 days, as ``repo_6m`` is quoted."""
+        return rate * self.repo_basis / DAYS_A_YEAR
 
 
 TREASURY = Issuer()
@@ -71,8 +76,6 @@ def fit_day(
     settle: np.datetime64,
     repo: GcRepo,
     issuer: Issuer = TREASURY,
-    *,
-    quoted_gc_six_month: float | None = None,
 ) -> DayFit:
     """Choose the basket and fit the curve to it.
 
@@ -82,16 +85,13 @@ def fit_day(
         All bonds of the day with their clean prices.
     repo : GcRepo
         General collateral rates per year of 365.25 days.
-    quoted_gc_six_month : float
-        6-month GC in the terms of ``universe.repo_6m`` (Act/360, as a rule); ``repo.six_month`` by default.
 
     Raises
     ------
     ConfigError
         If a row cannot be, the basket is too small or leaves the spline undecided, or a price gives a wild yield.
     """
-    six_month = repo.check().six_month if quoted_gc_six_month is None else quoted_gc_six_month
-    basket = select_basket(universe, settle, six_month, issuer.rules)
+    basket = select_basket(universe, settle, issuer.quoted(repo.check().six_month), issuer.rules)
     rows = np.flatnonzero(basket.in_fit)
     if rows.size == 0:
         most = max(basket.counts().items(), key=lambda item: item[1])

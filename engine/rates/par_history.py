@@ -28,7 +28,6 @@ class Quote(NamedTuple):
     settle: np.datetime64
     universe: BondUniverse
     repo: GcRepo  # per year of 365.25 days
-    gc_six_month: float  # in the terms of the bonds' own repo rates
 
 
 class HistoryRow(NamedTuple):
@@ -95,13 +94,14 @@ def fit_history(
     rows = []
     for quote in quotes:
         try:
-            day = fit_day(quote.universe, quote.settle, quote.repo, issuer, quoted_gc_six_month=quote.gc_six_month)
+            day = fit_day(quote.universe, quote.settle, quote.repo, issuer)
         except ConfigError as error:
             rows.append(_refused(quote, str(error)))
             continue
         rows.append(history_row(day))
         if book is not None:
-            book.add(quote.settle, quote.universe.isin, (quote.gc_six_month - quote.universe.repo_6m) * 1e4)
+            six_month = issuer.quoted(quote.repo.six_month)
+            book.add(quote.settle, quote.universe.isin, (six_month - quote.universe.repo_6m) * 1e4)
     return rows
 
 

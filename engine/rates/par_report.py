@@ -47,7 +47,7 @@ class RelativeValue(NamedTuple):
     duration: Floats  # modified, years
     yield_error_bp: Floats
     left_out_bp: Floats
-    special_bp: Floats  # 6-month GC less the bond's; NaN: not known, and carry then takes 0
+    special_bp: Floats  # 6-month GC less the bond's, as quoted; NaN: not known, and carry then takes 0
     carry_bp: Floats
     slide_bp: Floats
     is_beyond: Flags  # after the last maturity of the fit: the curve there only extrapolates
@@ -58,15 +58,13 @@ class RelativeValue(NamedTuple):
         return self.carry_bp + self.slide_bp
 
 
-def relative_value(day: DayFit, *, horizon_days: int = 91, gc_six_month: float | None = None) -> RelativeValue:
+def relative_value(day: DayFit, *, horizon_days: int = 91) -> RelativeValue:
     """The report of a day, against its enhanced fit.
 
     Parameters
     ----------
     horizon_days : int
         From 1 to 183 calendar days.
-    gc_six_month : float
-        In the terms of the bonds' own repo rates, as ``fit_day`` took it.
 
     Raises
     ------
@@ -85,7 +83,7 @@ def relative_value(day: DayFit, *, horizon_days: int = 91, gc_six_month: float |
     priced = price_rows(bonds, day.settle, day.issuer)
     fair = flow_value(curve, priced.flows)
     curve_yield = yields_of(priced.bonds, priced.flows, fair, day.issuer)
-    special = ((curve.repo.six_month if gc_six_month is None else gc_six_month) - bonds.repo_6m) * 1e4
+    special = (day.issuer.quoted(curve.repo.six_month) - bonds.repo_6m) * 1e4
     error = (priced.street_yield - curve_yield) * 1e4
     return RelativeValue(
         rows,
@@ -114,9 +112,9 @@ def carry_bp(
     special_bp: Floats,
     issuer: Issuer,
 ) -> Floats:
-    """Forward yield less spot yield, float64[n]; specialness that is NaN counts as 0."""
+    """Forward yield less spot yield, float64[n]; specialness, as quoted, counts as 0 where it is NaN."""
     years = float((horizon - settle).astype(int)) / DAYS_A_YEAR
-    rate = float(repo.rate(np.array(years))) - np.nan_to_num(special_bp) / 1e4
+    rate = float(repo.rate(np.array(years))) - np.nan_to_num(special_bp) / 1e4 * (DAYS_A_YEAR / issuer.repo_basis)
     owner = np.repeat(np.arange(rate.size), np.diff(priced.flows.offsets))
     paid = priced.flows.dates <= horizon
     coupons = priced.flows.amounts * (1 + rate[owner] * (years - priced.flows.times)) * paid

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from engine.rates.bonds import Bonds, street_yield
-from engine.rates.par_day import DayFit, fit_day
+from engine.rates.par_day import DayFit, Issuer, fit_day
 from engine.rates.par_history import PAR_TERMS, Quote, SpecialBook, columns, fit_history
 from engine.rates.par_report import relative_value
 from engine.rates.synthetic_treasuries import Svensson, treasury_bonds, treasury_day
@@ -86,6 +86,15 @@ def test_a_bond_that_is_special_in_repo_carries_better(special_bp: float, row: i
     assert np.delete(cheaper.carry_bp, row) == pytest.approx(np.delete(report.carry_bp, row), abs=1e-12)
 
 
+def test_repo_quoted_for_a_year_of_360_days_gives_the_same_report() -> None:
+    universe, repo = treasury_day(BONDS, SETTLE, seed=2)
+    plain = relative_value(fit_day(universe, DAY, repo))
+    quoted = universe._replace(repo_6m=universe.repo_6m * 360 / 365.25)
+    other = relative_value(fit_day(quoted, DAY, repo, Issuer(repo_basis=360.0)))
+    assert np.allclose(other.carry_bp, plain.carry_bp, rtol=0, atol=1e-9)
+    assert np.allclose(other.special_bp, plain.special_bp * 360 / 365.25, rtol=0, atol=1e-9)
+
+
 def test_an_upward_curve_slides_down_and_carry_and_slide_add_up() -> None:
     report = relative_value(fitted(noise_bp=0.0, premium_bp=0.0), horizon_days=182)
     years = (report.maturity - DAY).astype(int) / 365.25
@@ -104,7 +113,7 @@ def quotes(dates: list[str]) -> list[Quote]:
     found = []
     for k, date in enumerate(dates):
         universe, repo = treasury_day(BONDS, date, seed=k)
-        found.append(Quote(np.datetime64(date), universe, repo, repo.six_month))
+        found.append(Quote(np.datetime64(date), universe, repo))
     return found
 
 
