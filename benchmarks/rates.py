@@ -2,7 +2,8 @@
 
 10,000 bonds with semi-annual coupons, 1 to 30 years to run (about 31 flows each); 4,000 days of eight par swap rates.
 One row a function: add yours to ``ROWS``. Wall time of one thread, best and median of five rounds, checks included
-unless the row says kernel.
+unless the row says kernel. QuantLib, where it is installed, is asked for the same yields and z-spreads of 200 of the
+bonds, one by one from Python, which is how its users do it.
 """
 
 from __future__ import annotations
@@ -74,13 +75,55 @@ def swap_rows() -> Iterator[Row]:
     yield "1,000 forward 10-year swap rates", lambda: swap_rates(curve, days[0], legs), ""
 
 
+def quantlib_rows() -> Iterator[Row]:
+    """The peer: its objects are made beforehand, only its solvers are timed."""
+    try:
+        import QuantLib as ql
+    except ImportError:
+        return
+    bonds = many_bonds()[:200]
+    clean = price_on_curve(cash_flows(bonds, SETTLE), PROXIES["Italy"].curve()) - accrued(bonds, SETTLE)
+    epoch, clock = ql.Date(1, 1, 1970).serialNumber(), ql.Actual36525()
+    today = ql.Date(int(SETTLE.astype(int)) + epoch)
+    ql.Settings.instance().evaluationDate = today
+    times = np.arange(1, 31)
+    dates = [today, *(today + ql.Period(int(year), ql.Years) for year in times)]
+    curve = ql.DiscountCurve(dates, [1.0, *map(float, PROXIES["EUR swap"].curve().discount_factor(times))], clock)
+    curve.enableExtrapolation()
+    made = []
+    for maturity, coupon, price in zip(bonds.maturity, bonds.coupon, clean, strict=True):
+        end = ql.Date(int(maturity.astype(int)) + epoch)
+        schedule = ql.Schedule(
+            *(today - ql.Period(1, ql.Years), end, ql.Period(6, ql.Months), ql.NullCalendar()),
+            *(ql.Unadjusted, ql.Unadjusted, ql.DateGeneration.Backward, False),
+        )
+        count = ql.ActualActual(ql.ActualActual.ISMA, schedule)
+        bond = ql.FixedRateBond(0, 100.0, schedule, [float(coupon)], count)
+        made.append((bond, ql.BondPrice(float(price), ql.BondPrice.Clean), count))
+    known = ql.BondFunctions
+
+    def yields() -> list[float]:
+        return [
+            known.bondYield(bond, price, count, ql.Compounded, ql.Semiannual, today, 1e-12)
+            for bond, price, count in made
+        ]
+
+    def z_spreads() -> list[float]:
+        return [
+            known.zSpread(bond, price, curve, clock, ql.Compounded, ql.Annual, today, 1e-12) for bond, price, _ in made
+        ]
+
+    yield "QuantLib: yields of 200 bonds", yields, ""
+    yield "QuantLib: z-spreads of 200 bonds", z_spreads, ""
+
+
 def many_bonds() -> Bonds:
     """Bonds with maturities and coupons at random."""
     rng = np.random.Generator(np.random.Philox(1))
     return Bonds(SETTLE + rng.integers(365, 10_957, BONDS), rng.integers(0, 60, BONDS) / 800)
 
 
-ROWS: tuple[Callable[[], Iterator[Row]], ...] = (bond_rows, z_spread_rows, swap_rows)
+ROWS: tuple[Callable[[], Iterator[Row]], ...] = (bond_rows, z_spread_rows, swap_rows, quantlib_rows)
 
 
 if __name__ == "__main__":

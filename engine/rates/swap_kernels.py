@@ -1,7 +1,7 @@
 """Newton's method for each node of a swap curve, compiled; ``swap_curve`` is the face.
 
 The unknown of a node is what its curve interpolates: log of the discount factor, or the annual zero rate. With all
-earlier nodes fixed, ``c sum of accrual d(pay) + d(end) - d(start)`` is monotone and convex in it.
+earlier nodes fixed, ``c sum of accrual d(pay) + d(end) - d(start)`` is nearly straight in it: a few steps do.
 """
 
 from __future__ import annotations
