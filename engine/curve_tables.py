@@ -64,6 +64,9 @@ def days(table: Table, settle: str, file: Path) -> Iterator[tuple[np.datetime64,
             raise ConfigError(f"{file}: has no column date; add it, or say the settlement date with --settle")
         yield asked, columns
         return
+    missing = np.flatnonzero(np.isnat(table["date"]))
+    if missing.size:
+        raise ConfigError(f"{file}: row {missing[0]} has no date; fill it in or drop the row")
     order = np.argsort(table["date"], kind="stable")
     dates, starts = np.unique(table["date"][order], return_index=True)
     if asked is not None and asked not in dates:
@@ -94,6 +97,7 @@ class RepoRates:
         self._by_date: dict[np.datetime64, tuple[float, ...]] = {}
         if self.file:
             table = _read(self.file, REPO, {})
+            _once(table["date"], self.file)
             rates = zip(*(table[name].tolist() for name in GcRepo._fields), strict=True)
             self._by_date = dict(zip(table["date"], rates, strict=True))
 
@@ -102,7 +106,10 @@ class RepoRates:
         quoted = self._always or self._by_date.get(settle)
         if quoted is None:
             raise ConfigError(f"{self.file}: has no row of {settle}; add the day's GC repo rates, or leave the day out")
-        GcRepo(*quoted).check()
+        try:
+            GcRepo(*quoted).check()
+        except ConfigError as error:
+            raise ConfigError(f"{self.file or '--repo'}, {settle}: {error}") from None
         return Quote(settle, universe, GcRepo(*(r * DAYS_A_YEAR / self.basis for r in quoted)))
 
 
@@ -112,6 +119,15 @@ def as_date(text: str) -> np.datetime64:
         return np.datetime64(text, "D")
     except ValueError:
         raise ConfigError(f"--settle {text} is no date; write it as YYYY-MM-DD") from None
+
+
+def _once(dates: NDArray[np.datetime64], file: Path) -> None:
+    """Refuse a table of days with a day missing or there twice."""
+    if np.isnat(dates).any():
+        raise ConfigError(f"{file}: row {int(np.argmax(np.isnat(dates)))} has no date; fill it in or drop the row")
+    found, counts = np.unique(dates, return_counts=True)
+    if (counts > 1).any():
+        raise ConfigError(f"{file}: has {counts.max()} rows of {found[np.argmax(counts)]}; keep one row a day")
 
 
 def _four_rates(text: str) -> tuple[float, ...]:

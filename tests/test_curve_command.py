@@ -195,6 +195,13 @@ def test_what_is_wrong_with_the_words_is_one_sentence_too(
         {"date": np.array([np.datetime64("2018-01-02")]), **{name: [0.02] for name in GcRepo._fields}},
     )
     assert f"has no row of {DAY}" in complaint(capsys, *fit, "--repo", str(repo), "--settle", DAY)
+    dates = np.array([np.datetime64(DAY)] * 2)
+    repo = write(tmp_path / "twice_repo.csv", {"date": dates, **{name: [0.02, 0.02] for name in GcRepo._fields}})
+    assert f"has 2 rows of {DAY}; keep one row a day" in complaint(capsys, *fit, "--repo", str(repo), "--settle", DAY)
+    assert "knots is -1" in complaint(capsys, *fit, "--repo", REPO, "--settle", DAY, "--knots", "-1")
+    undated = {**columns, "date": np.full(columns["isin"].size, np.datetime64("NaT"), "datetime64[D]")}
+    told = complaint(capsys, "curve", "history", str(write(tmp_path / "undated.parquet", undated)), "--repo", REPO)
+    assert "row 0 has no date; fill it in" in told
     twice = {name: np.concatenate([column, column]) for name, column in columns.items()}
     twice["date"] = np.repeat([np.datetime64("2018-07-16"), np.datetime64(DAY)], columns["isin"].size)
     both = write(tmp_path / "twice.csv", twice)

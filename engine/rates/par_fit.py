@@ -73,6 +73,8 @@ class ParDesign:
         times, amounts = (np.ascontiguousarray(x, np.float64) for x in (times, amounts))
         refuse("times", times, ~(times > 0), "be > 0 years", "leave out flows that are not after settlement")
         bonds = offsets.size - 1
+        if isinstance(knots, int) and knots < 0:
+            raise ConfigError(f"knots is {knots}, but must be >= 0; the paper has {KNOTS}")
         free = DEGREE + (knots if isinstance(knots, int) else np.size(knots))
         if bonds < free:
             raise ConfigError(
