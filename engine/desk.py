@@ -190,10 +190,13 @@ class Desk:
         """Business days since each value of ``panel(name)`` was fresh: 0 fresh, 255 missing; raises as ``panel``."""
         return self._broker.panels.age(name)
 
-    def value(self, symbol: str, terms: Contract) -> float:
-        """Mid of a contract at the last close of its market, per unit of notional; NaN where its panels do not say."""
+    def values(self, symbol: str, contracts: Sequence[Contract]) -> NDArray[np.float64]:
+        """Mids of contracts at the last close of a market, per unit of notional; NaN where its panels do not say.
+
+        Many at once cost little more than one.
+        """
         i = self._index[symbol]
-        return self._dealer("value").value(self._account, i, terms)
+        return self._dealer("values").values(self._account, i, contracts)
 
     def contracts(self) -> list[OpenContract]:
         """The over-the-counter contracts that we hold, in the order first dealt."""

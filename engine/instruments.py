@@ -7,6 +7,7 @@ Rows carry prices as integers in ``price_unit`` and sizes as integers in ``size_
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import cache
 from typing import Annotated
 
 import msgspec
@@ -24,6 +25,12 @@ def half_even(numerator: int, denominator: int) -> int:
     if twice > denominator or (twice == denominator and quotient & 1):
         return quotient + 1
     return quotient
+
+
+@cache
+def _money(price_unit: str, size_unit: str, multiplier: str) -> Fraction:
+    """Kept, because a ledger asks for it at each fill."""
+    return Fraction(price_unit) * Fraction(size_unit) * Fraction(multiplier) * MICRO
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -66,7 +73,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     @property
     def money(self) -> Fraction:
         """Micro-units of currency per price unit and size unit (exact)."""
-        return Fraction(self.price_unit) * Fraction(self.size_unit) * Fraction(self.multiplier) * MICRO
+        return _money(self.price_unit, self.size_unit, self.multiplier)
 
     def value(self, price: int, size: int) -> int:
         """Signed worth of ``size`` at ``price`` in micro-units, rounded half-even once."""

@@ -265,9 +265,9 @@ class Dealer:
         places = [book.find(market, packed) for market in range(len(self.instruments))]
         return sum(int(book.positions[place]["size"]) for place in places if place is not None)
 
-    def value(self, account: int, instrument: int, terms: Contract) -> float:
-        """Mid of a contract at the market's last close, per unit of notional; NaN where the panels do not say."""
-        return float(self._value([pack(terms)], account, instrument).pv[0])
+    def values(self, account: int, instrument: int, contracts: Sequence[Contract]) -> Floats:
+        """Mids at the market's last close, per unit of notional; NaN where the panels do not say."""
+        return self._value([pack(terms) for terms in contracts], account, instrument).pv
 
     @property
     def waits(self) -> bool:
@@ -446,6 +446,8 @@ class Dealer:
 
     def _exposure(self, kind: int, limits: OtcLimits, grows: int, dv01: float) -> Reason:
         """What would be open in the class, in all markets of the account together."""
+        if not limits.max_open_notional and not limits.max_open_dv01:
+            return Reason.NONE
         book = self.books[self._account]
         of_class = book.positions[: len(book)][book.terms["type"][: len(book)] == kind]
         sizes = np.abs(of_class["size"])
