@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import hypothesis.strategies as st
@@ -14,16 +15,21 @@ from hypothesis import given
 from engine import Strategy, Wake, events
 from engine.broker.models import Account, BrokerConfig, Otc, OtcLimits, OtcRisk, RiskConfig
 from engine.broker.simulated import SimulatedBroker
+from engine.config import dump, load, parse
 from engine.contracts import Bond, Contract, ForwardSwap, Swaption
 from engine.desk import Desk
 from engine.errors import StrategyError
 from engine.journal import Adjustment, RecordFlag, RecordKind
 from engine.loop import wakeups, wants
 from engine.portfolio import Entry, Ledger, entries
-from engine.run import KeptJournal
+from engine.reports.banner import banner
+from engine.reports.summary import summary
+from engine.run import KeptJournal, run_config
 from engine.tape import Tape
+from engine.testing.laws import StrategyLaws
+from engine.verify import verify
 from feeds.replay import TapeFeed
-from tests.close_of_day import FIRST_DAY, ToyMarket, closes
+from tests.close_of_day import CLOSE_NS, DAY_NS, FIRST_DAY, ToyMarket, closes
 
 USD = "USD.RATES"
 PAYER = Swaption(kind="payer", expiry=FIRST_DAY + 3, start=FIRST_DAY + 5, maturity=FIRST_DAY + 3655, strike=0.02)
@@ -404,3 +410,93 @@ def test_an_account_is_journaled_as_if_it_were_alone(levels: Any, one: Any, two:
     together = Ran(tape, follow(one), follow(two)).journal.records
     alone = Ran(tape, follow(one)).journal.records
     assert together[together["account"] == 0].tobytes() == alone.tobytes()
+
+
+# --- from a config to a verified run --------------------------------------------------------------------------------
+
+
+class SellsStraddles(Strategy):
+    """Sells at each close a one-week payer and receiver into two years, and closes the swaps that they become."""
+
+    wake = Wake(on_close=True)
+
+    def on_close(self, close: events.Close, desk: Desk) -> None:
+        today = int(desk.panel("date"))
+        for held in desk.contracts():
+            if isinstance(held.terms, ForwardSwap):
+                desk.deal(held.terms, -1 if held.notional > 0 else 1, notional=abs(held.notional))
+        terms: dict[str, Any] = {"expiry": today + 7, "start": today + 9, "maturity": today + 9 + 731, "strike": 0.02}
+        for kind in ("payer", "receiver"):
+            desk.deal(Swaption(kind=kind, **terms), -1, notional=1_000_000)
+
+
+def rates_tape(days: int = 30) -> Tape:
+    """Weekdays of a curve that moves by a basis point or two, under one vol."""
+    dates = [date for date in range(16_804, 16_804 + 2 * days) if np.is_busday(np.datetime64(date, "D"))][:days]
+    moves = np.cumsum(np.where(np.arange(days) % 3 == 0, 3e-4, -1e-4))
+    tape = closes(np.full(days, 0.02))
+    tape.rows["ts_event"] = tape.rows["ts_recv"] = np.array(dates) * DAY_NS + CLOSE_NS
+    tape.panels = {
+        "date": np.array(dates, np.int32),
+        "swap_rate": 0.02 + moves[:, None] + np.array([0.0, 0.0, 0.0, 0.001]),
+        "axis_swap_tenor": np.array([1 / 12, 1.0, 2.0, 5.0]),
+        "normal_vol": np.full((days, 2, 2, 1), 0.008),
+        "axis_vol_expiry": np.array([1 / 12, 1.0]),
+        "axis_vol_tenor": np.array([1.0, 5.0]),
+        "axis_vol_offset": np.zeros(1),
+        "age_normal_vol": np.zeros((days, 2, 2, 1), np.uint8),
+    }
+    tape.panels["age_normal_vol"][7] = 1  # carried forward by whoever made the tape
+    return tape
+
+
+def test_a_config_of_deals_runs_says_what_it_did_and_verifies(tmp_path: Path) -> None:
+    rates_tape().save(tmp_path / "tape")
+    config = {
+        "strategy": f"{__file__}:SellsStraddles",
+        "feed_params": {"tapes": ["tape"]},
+        "broker": {"otc": {"swaption_vol_bp": 0.5}, "impact": {"type": "none"}},
+        "risk": {"otc": {"forward_swap": {"max_notional": 2_000_000.5, "max_open_dv01": 100_000}}},
+    }
+    parsed = parse(config, folder=tmp_path)
+    assert parsed.risk.otc.forward_swap == OtcLimits(max_notional=2_000_000_500_000, max_open_dv01=100_000_000_000)
+    (tmp_path / "again.toml").write_text(dump(parsed))
+    assert load(tmp_path / "again.toml") == parsed
+
+    result = run_config(parsed, out=tmp_path / "run", chunks=7)
+    assert verify(tmp_path / "run").matches
+    assert run_config(parsed, out=tmp_path / "other").fingerprint == result.fingerprint
+
+    said = "\n".join(summary(result))
+    assert "swaptions in USD: closed" in said
+    assert "CARRIED" in said
+    assert list(result.carried) == ["MARK"]
+    assert result.orders.rejected == {"STALE": 2}
+    told = "\n".join(banner(parsed, rates_tape().manifest, 0))
+    assert "same_close: deals fill at the very close whose panel the strategy has seen" in told
+    assert "swaptions 0.5 bp of vol x vega + 0 bp of yield x DV01" in told
+    assert "forward_swaps max_notional 2,000,000.50, max_open_dv01 100,000.00" in told
+    balance = result.balances[0]
+    assert balance.equity == balance.start + balance.pnl == balance.start + sum(held.pnl for held in result.holdings)
+
+
+class TestTheLawsWithDeals(StrategyLaws):
+    """The shipped laws, on a tape of closes."""
+
+    def make_strategy(self) -> Strategy:
+        return SellsStraddles()
+
+    def _draw_tape(self, data: st.DataObject) -> Tape:
+        return TEN_CLOSES
+
+
+TEN_CLOSES = rates_tape(14)
+
+
+def test_a_tick_tape_has_nothing_to_do_with_dealing() -> None:
+    tape = closes([0.02])
+    broker = SimulatedBroker(tape.instruments, sessions=tape.sessions)
+    assert broker.dealer is None
+    assert "next" not in vars(broker)
+    with pytest.raises(StrategyError, match=r"desk\.deal needs a tape with close-of-day panels"):
+        Desk(broker, 0, tape.sessions).deal(PAYER, 1, notional=1)
