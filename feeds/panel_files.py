@@ -91,7 +91,7 @@ def read_vols(file: Path, vols: Vols, delimiter: str) -> Table:
 
 
 def read_bonds(static: Path, prices: Path, files: BondFiles, delimiter: str) -> BondTable:
-    """The bonds, by dated date and ISIN, and what they cost."""
+    """The bonds, in the order of their file, and what they cost."""
     bonds = _static(static, files, delimiter)
     names = [files.date, files.isin, files.clean_price, *([files.repo] if files.repo else [])]
     types = {files.date: pa.string(), files.isin: pa.string()}
@@ -143,7 +143,7 @@ def _static(file: Path, files: BondFiles, delimiter: str) -> NDArray[np.void]:
     term = np.rint((out["maturity"] - out["dated"]) / 365.25 * 4) / 4
     out["coupon"], out["term"], out["frequency"], out["day_count"] = coupon, term, files.frequency, files.day_count
     out["kind"] = strings(table, files.kind) if files.kind else np.where(term > 10, b"BOND", b"NOTE")
-    return out[np.lexsort((out["isin"], out["dated"]))]
+    return out
 
 
 def _spread(
