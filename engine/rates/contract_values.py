@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,6 +136,7 @@ class ClosedMarket:
         self._day = np.datetime64(self.date, "D")
         self._panels, self._conventions = panels, conventions
         self._has_curve = self._has_surface = False  # tried to be made
+        self._made_rows: dict[bytes, int] | None = None  # of axis_bond, by ISIN
         self._made_curve: DiscountCurve | None = None
         self._made_surface: VolSurface | None = None
 
@@ -279,33 +281,29 @@ class ClosedMarket:
     # --- bonds --------------------------------------------------------------------------------------------------------
 
     def _bonds(self, terms: NDArray[np.void], _: Floats) -> Values:
-        rows = self._bond_rows(terms["isin"])
-        settle = self._settlement(self.date)
+        rows, settle = self._bond_rows(terms["isin"]), np.datetime64(self._settlement(self.date), "D")
         clean = self._by_bond("bond_price", rows)
         values = Values(np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.zeros(len(rows)))
-        for i in np.flatnonzero(~np.isnan(clean)):
-            bond = self._bond(int(rows[i]))
-            if bond.maturity[0] <= np.datetime64(settle, "D"):
-                continue
-            dirty = clean[i : i + 1] * 100 + accrued(bond, np.datetime64(settle, "D"))
-            values.pv[i] = dirty[0] / 100
-            yields = street_yield(bond, np.datetime64(settle, "D"), dirty=dirty)
-            values.dv01[i] = measure(bond, np.datetime64(settle, "D"), yields).dv01[0] / 100
+        for places, bonds in self._bonds_at(rows, np.flatnonzero(~np.isnan(clean))):
+            is_live = bonds.maturity > settle
+            places, bonds = places[is_live], bonds[is_live]
+            if len(places):
+                dirty = clean[places] * 100 + accrued(bonds, settle)
+                values.pv[places] = dirty / 100
+                values.dv01[places] = measure(bonds, settle, street_yield(bonds, settle, dirty=dirty)).dv01 / 100
         return values
 
     def _pay_bonds(self, terms: NDArray[np.void], places: Ints, marks: Floats, since: int, flows: Flows) -> None:
         settled, settle = self._settlement(since), self._settlement(self.date)
         rows = self._bond_rows(terms["isin"])
-        for i, place in enumerate(places):
-            bond = self._bond(int(rows[i]))
-            coming = cash_flows(bond, np.datetime64(settled, "D"), clock=CLOCK)
+        flows.funding[places] = -marks * flows.state[places] * (settle - settled) / YEAR
+        for here, bonds in self._bonds_at(rows, np.arange(len(rows))):
+            coming = cash_flows(bonds, np.datetime64(settled, "D"), clock=CLOCK)
             due = coming.dates <= np.datetime64(settle, "D")
-            amount = float(coming.amounts[due].sum())
-            if bond.maturity[0] <= np.datetime64(settle, "D"):
-                flows.redeemed[place] = 1.0
-                amount -= 100.0
-            flows.coupon[place] = amount / 100
-            flows.funding[place] = -marks[i] * flows.state[place] * (settle - settled) / YEAR
+            amount = np.add.reduceat(np.where(due, coming.amounts, 0.0), coming.offsets[:-1])
+            ends = bonds.maturity <= np.datetime64(settle, "D")
+            flows.redeemed[places[here[ends]]] = 1.0
+            flows.coupon[places[here]] = (amount - np.where(ends, 100.0, 0.0)) / 100
 
     def _repo(self, isins: NDArray[np.bytes_]) -> Floats:
         """Own repo rate of each bond, else overnight general collateral."""
@@ -318,9 +316,10 @@ class ClosedMarket:
 
     def _bond_rows(self, isins: NDArray[np.bytes_]) -> Ints:
         """Row of ``axis_bond`` of each ISIN; -1 where it is not listed."""
-        listed = self._panels["axis_bond"]["isin"] if "axis_bond" in self._panels else np.zeros(0, "S12")
-        found = [np.flatnonzero(listed == isin) for isin in isins]
-        return np.array([int(rows[0]) if len(rows) else -1 for rows in found], np.int64)
+        if self._made_rows is None:
+            listed = self._panels["axis_bond"]["isin"].tolist() if "axis_bond" in self._panels else []
+            self._made_rows = {isin: row for row, isin in enumerate(listed)}
+        return np.array([self._made_rows.get(isin, -1) for isin in isins.tolist()], np.int64)
 
     def _by_bond(self, name: str, rows: Ints) -> Floats:
         """A slot panel's value of each row of ``axis_bond``, NaN where it has none today."""
@@ -334,15 +333,22 @@ class ClosedMarket:
                 out[i] = values[here[0]]
         return out
 
-    def _bond(self, row: int) -> Bonds:
-        bond = self._panels["axis_bond"][row]
-        return Bonds(
-            np.datetime64(int(bond["maturity"]), "D"),
-            float(bond["coupon"]),
-            frequency=int(bond["frequency"]),
-            dated=np.datetime64(int(bond["dated"]), "D"),
-            day_count=bytes(bond["day_count"]).decode(),
-        )
+    def _bonds_at(self, rows: Ints, places: Ints) -> Iterator[tuple[Ints, Bonds]]:
+        """Bonds of ``rows[places]`` together where they count days alike, with the places of each group."""
+        static = self._panels["axis_bond"][rows[places]] if len(places) else np.zeros(0, [("day_count", "S16")])
+        for day_count in sorted(set(static["day_count"].tolist())):
+            alike = static["day_count"] == day_count
+            bonds = static[alike]
+            yield (
+                places[alike],
+                Bonds(
+                    bonds["maturity"].astype("datetime64[D]"),
+                    bonds["coupon"],
+                    frequency=bonds["frequency"],
+                    dated=bonds["dated"].astype("datetime64[D]"),
+                    day_count=day_count.decode(),
+                ),
+            )
 
     def _settlement(self, date: int) -> int:
         """Days since 1970 on which a bond dealt at a close settles."""
