@@ -307,7 +307,8 @@ def _check(config: Config) -> None:
 
 
 def _beyond_defaults(risk: RiskConfig) -> dict[str, Any]:
-    return {k: v for k, v in msgspec.to_builtins(risk).items() if v != getattr(RiskConfig(), k)}
+    defaults = msgspec.to_builtins(RiskConfig())
+    return {k: v for k, v in msgspec.to_builtins(risk).items() if v != defaults[k]}
 
 
 def _live_limits(risk: dict[str, Any]) -> dict[str, Any]:

@@ -13,19 +13,21 @@ import pytest
 from hypothesis import given
 
 from engine import Strategy, Wake, events
+from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig, Otc, OtcLimits, OtcRisk, RiskConfig
 from engine.broker.simulated import SimulatedBroker
 from engine.config import dump, load, parse
 from engine.contracts import Bond, Contract, ForwardSwap, Swaption
 from engine.desk import Desk
 from engine.errors import StrategyError
+from engine.instruments import Instrument
 from engine.journal import Adjustment, RecordFlag, RecordKind
 from engine.loop import wakeups, wants
 from engine.portfolio import Entry, Ledger, entries
 from engine.reports.banner import banner
 from engine.reports.summary import summary
 from engine.run import KeptJournal, run_config
-from engine.tape import Tape
+from engine.tape import ROW, Flag, Kind, Manifest, Tape
 from engine.testing.laws import StrategyLaws
 from engine.verify import verify
 from feeds.replay import TapeFeed
@@ -69,7 +71,7 @@ class Ran:
         self.broker = SimulatedBroker(
             tape.instruments,
             sessions=tape.sessions,
-            config=BrokerConfig(otc=otc),
+            config=BrokerConfig(otc=otc, impact=NoImpact()),
             risk=risk,
             accounts=self.accounts,
             wakes=[strategy.wake for strategy in self.strategies],
@@ -326,6 +328,34 @@ def test_an_account_that_did_not_ask_for_closes_is_not_woken_by_them() -> None:
     tape = closes([0.02, 0.02])
     ran = Ran(tape, Quiet(), lambda day, desk, close: desk.deal(PAYER, 1, notional=1))
     assert {entry.account for entry in ran.of()} == {1}
+
+
+def share_beside(tape: Tape) -> Tape:
+    """The tape with a share that is quoted a second before and after each close."""
+    quotes = np.zeros(2 * len(tape), ROW)
+    times = tape.rows["ts_event"]
+    quotes["ts_event"] = quotes["ts_recv"] = np.sort(np.concatenate([times - 10**9, times + 10**9]))
+    quotes["kind"], quotes["flags"], quotes["instrument"] = Kind.QUOTE, Flag.LAST, 1
+    quotes["price"], quotes["size"], quotes["price2"], quotes["size2"] = 50_0000, 900, 50_0100, 900
+    rows = np.concatenate([tape.rows, quotes])
+    rows = rows[np.argsort(rows["ts_event"], kind="stable")]
+    instruments = [*tape.instruments, Instrument(symbol="XYZ")]
+    return Tape(rows, Manifest(name="both", instruments=instruments, synthetic=True), tape.panels)
+
+
+@pytest.mark.parametrize("chunks", [None, 1])
+def test_deals_and_orders_of_one_account_are_journaled_in_the_order_they_happened(chunks: Any) -> None:
+    def script(day: int, desk: Desk, close: events.Close) -> None:
+        desk.buy("XYZ", shares=100)
+        desk.deal(PAYER.swap, 1, notional=100)
+        cash.append(desk.cash())
+
+    cash: list[int] = []
+    ran = Ran(share_beside(closes([0.021, 0.022, 0.023])), script, chunks=chunks)
+    assert [entry.instrument for entry in ran.of(RecordKind.FILL)] == [0, 1, 0, 1, 0, 1]
+    assert [entry.order_no for entry in ran.of(RecordKind.FILL)] == [2, 1, 4, 3, 6, 5]
+    assert cash[1] - cash[0] == pytest.approx(-(10**6) * 100 * (0.01 + 50.01), abs=10**6)
+    assert ran.ledger.cash(0, "USD") == ran.broker.cash(0, "USD")
 
 
 # --- laws -----------------------------------------------------------------------------------------------------------
