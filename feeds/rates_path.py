@@ -116,22 +116,28 @@ def par_yield(motion, state, convexity, years):
 def _simulate(rng, motion, path):
     x, y, c = motion.start.copy(), np.zeros(FACTORS), motion.share.copy()
     _settle(rng, motion, c)
-    shock = np.zeros(2)
+    shock, added, moved = np.zeros(2), np.zeros(FACTORS), np.zeros(FACTORS)
     for day in range(path.state.shape[0]):
         path.state[day], path.convexity[day], path.variance[day] = x, y, c
         variance = 1.0 - motion.share[0] - motion.share[1] + c[0] + c[1]
         _shots(rng, motion, c, shock)
         variance = (1.0 - motion.jumps) * variance + motion.jumps / motion.arrival[0] * shock[0]
         for k in range(FACTORS):
-            kept = exponential(-motion.decay[k] * STEP)
-            scale = variance if k < SWAP else 1.0
-            added = motion.vol[k] * motion.vol[k] * STEP * scale
-            drift = 0.0
-            if motion.reversion > 0.0:
-                drift = (1.0 - kept) * motion.start[k] - motion.reversion * STEP * (x[k] - motion.start[k])
-            shock_k = math.sqrt(added) * draw_normal(rng)
-            x[k] = kept * (x[k] + y[k] * loading(motion.decay[k], STEP)) + drift + shock_k
-            y[k] = kept * kept * y[k] + added
+            added[k] = motion.vol[k] * motion.vol[k] * STEP * (variance if k < SWAP else 1.0)
+            moved[k] = math.sqrt(added[k]) * draw_normal(rng)
+        advance(motion, x, y, added, moved)
+
+
+@compiled
+def advance(motion, x, y, added, moved):
+    """X and y a day later, in place: ``moved[k]`` is the shock, drawn with variance ``added[k]``."""
+    for k in range(FACTORS):
+        kept = exponential(-motion.decay[k] * STEP)
+        drift = 0.0
+        if motion.reversion > 0.0:
+            drift = (1.0 - kept) * motion.start[k] - motion.reversion * STEP * (x[k] - motion.start[k])
+        x[k] = kept * (x[k] + y[k] * loading(motion.decay[k], STEP)) + drift + moved[k]
+        y[k] = kept * kept * y[k] + added[k]
 
 
 @compiled

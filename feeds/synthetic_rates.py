@@ -117,6 +117,23 @@ def synthetic_rates(params: RatesParams | None = None, *, seed: int) -> Tape:
     return Tape(close_rows(world.first + world.closes, params.close), _manifest(params, seed), panels)
 
 
+class SyntheticRatesFeed:
+    """A synthetic rates world as a feed, made when the feed is: for configs and sweeps over seeds.
+
+    ``params`` are the fields of ``RatesParams`` as a config writes them; left out, it is the fair world.
+    """
+
+    def __init__(self, *, seed: int, params: RatesParams | Mapping[str, Any] | None = None) -> None:
+        wanted = params if isinstance(params, RatesParams) else params_from(params or {})
+        self.params = {"seed": seed, "params": msgspec.to_builtins(wanted)}
+        self.tape = synthetic_rates(wanted, seed=seed)
+        self._pieces = iter([self.tape.rows])
+
+    def read(self, *, until: int) -> NDArray[np.void] | None:
+        """All closes at once, then None."""
+        return next(self._pieces, None)
+
+
 class World(NamedTuple):
     """The model of a tape behind its panels: what tests and studies may look up, and a strategy never sees."""
 

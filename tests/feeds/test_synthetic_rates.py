@@ -12,17 +12,29 @@ from scipy import stats
 from engine.errors import ConfigError
 from engine.panel_layout import NO_BOND, check_panels, decimals
 from engine.rates.bonds import Bonds, accrued, street_yield
+from engine.rates.gc_repo import GcRepo
 from engine.rates.holidays import add_business_days, adjust
+from engine.rates.par_basket import BondUniverse
+from engine.rates.par_day import fit_day
 from engine.rates.schedules import add_months
 from engine.rates.swap_curve import bootstrap_days, forward_swap_rates, spot_swaps
 from engine.shipped import shipped_tapes
 from engine.tape import Kind, Tape
 from engine.verdict import check
 from feeds.exact_normal import draw_normal, implied_deviation, time_value, upper_tail
-from feeds.fair_vols import Asked, Nodes, market_vols
-from feeds.rates_path import STEP, SWAP, fill_discounts, log_discount, simulate
+from feeds.fair_vols import WEIGHTS, Asked, Nodes, market_vols, shocks_ahead
+from feeds.rates_path import STEP, SWAP, advance, fill_discounts, log_discount
 from feeds.synthetic_orders import philox
-from feeds.synthetic_rates import SEED, WORLD, RatesParams, World, make_world, params_from, synthetic_rates
+from feeds.synthetic_rates import (
+    SEED,
+    WORLD,
+    RatesParams,
+    SyntheticRatesFeed,
+    World,
+    make_world,
+    params_from,
+    synthetic_rates,
+)
 
 replace = msgspec.structs.replace
 YEAR = RatesParams(years=1, vol_expiries=(30, 91), vol_tenors=(10.0,))
@@ -90,6 +102,16 @@ def test_every_business_day_closes_at_three_in_new_york(fair):
     assert np.isin(np.array(["2006-01-16", "2006-04-14", "2006-07-04"], "datetime64[D]"), days).sum() == 0
 
 
+def test_a_config_names_it_as_a_feed(fair):
+    feed = SyntheticRatesFeed(seed=7, params={"years": 1, "vol_expiries": [30, 91], "vol_tenors": [10.0]})
+    assert feed.tape.content_hash() == fair.content_hash()
+    rows = feed.read(until=0)
+    assert rows is not None
+    assert rows.tobytes() == fair.rows.tobytes()
+    assert feed.read(until=0) is None
+    assert SyntheticRatesFeed(**feed.params).tape.content_hash() == fair.content_hash()
+
+
 # Exact functions
 
 
@@ -124,16 +146,23 @@ def test_without_shocks_a_later_curve_is_todays_forward_curve(day, years):
     assert log_discount(motion, path.state[day], path.convexity[day], SWAP, years) == pytest.approx(forward, abs=1e-12)
 
 
-def test_every_discount_factor_is_a_martingale_in_units_of_rolled_cash():
-    motion, gained = make_world(BARE, 1).motion, []
-    for seed in range(2000):
-        path = simulate(motion, 92, seed, 0)
-        cash = sum(log_discount(motion, path.state[d], path.convexity[d], SWAP, STEP) for d in range(91))
-        value = log_discount(motion, path.state[91], path.convexity[91], SWAP, 10.0) + cash
-        start = log_discount(motion, path.state[0], path.convexity[0], SWAP, 10.0 + 91 * STEP)
-        gained.append(np.expm1(value - start))
-    assert abs(np.mean(gained)) < 3 * np.std(gained) / np.sqrt(len(gained))
-    assert np.std(gained) > 0.02
+@given(data=st.data(), factor=st.integers(0, 2), years=st.floats(0.1, 30.0))
+def test_every_discount_factor_is_a_martingale_in_units_of_rolled_cash(data, factor, years):
+    """Over one day, from any state, for a shock of any size: the mean by quadrature, so exactly."""
+    motion = make_world(BARE, 1).motion
+    x = np.array(data.draw(st.lists(st.floats(-0.05, 0.05), min_size=4, max_size=4)))
+    y = np.array(data.draw(st.lists(st.floats(0.0, 0.005), min_size=4, max_size=4)))
+    deviation = data.draw(st.floats(0.0, 0.02))
+    forward = log_discount(motion, x, y, SWAP, years + STEP) - log_discount(motion, x, y, SWAP, STEP)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(32)
+    mean = 0.0
+    for node, weight in zip(nodes, weights / weights.sum(), strict=True):
+        later, convexity = x.copy(), y.copy()
+        added, moved = np.zeros(4), np.zeros(4)
+        added[factor], moved[factor] = deviation**2, deviation * node
+        advance(motion, later, convexity, added, moved)
+        mean += weight * np.exp(log_discount(motion, later, convexity, SWAP, years) - forward)
+    assert mean == pytest.approx(1.0, abs=1e-12)
 
 
 def test_the_swap_panel_gives_the_models_forward_rate_back(fair):
@@ -146,6 +175,24 @@ def test_the_swap_panel_gives_the_models_forward_rate_back(fair):
 
 
 # Vols
+
+
+@pytest.mark.parametrize("jumps", [0.0, 0.2])
+def test_options_price_the_law_of_the_variance_to_come(jumps):
+    """Against a plain simulation of the shocks of the next 30 days."""
+    motion, days, n = make_world(replace(BARE, jump_share=jumps), 1).motion, 30, 40_000
+    rng, parts, total = np.random.default_rng(1), np.zeros((2, n)), np.zeros(n)
+    for _ in range(days):
+        shocks = (rng.random((2, n)) < motion.arrival[:, None]) * rng.exponential(size=(2, n))
+        total += (1.0 - jumps) * parts.sum(axis=0) + jumps / motion.arrival[0] * shocks[0]
+        size = (1.0 - motion.keep) * motion.share / motion.arrival
+        parts = motion.keep[:, None] * parts + size[:, None] * shocks
+    points, error = shocks_ahead(motion, days), total.std() / np.sqrt(n)
+    assert points @ WEIGHTS == pytest.approx(total.mean(), abs=4 * error)
+    known = 15.0
+    assert np.sqrt(known + points) @ WEIGHTS == pytest.approx(np.sqrt(known + total).mean(), rel=0.004)
+    spread = np.sqrt((points - points @ WEIGHTS) ** 2 @ WEIGHTS)
+    assert spread == pytest.approx(total.std(), rel=0.03)
 
 
 def test_the_premium_is_exactly_that_part_of_the_price_at_the_money(fair):
@@ -208,6 +255,28 @@ def test_bonds_without_errors_yield_what_the_par_curve_says():
     told = np.interp(term[newest], panels["axis_par_tenor"], panels["par_yield"][day])
     assert yields[newest] == pytest.approx(told, abs=4e-4)  # an issue is up to half a year older than its term
     assert np.abs(panels["axis_auction"]["par_yield"] - 0.035).max() < 0.03
+
+
+def test_the_par_curve_fit_finds_the_yield_errors_that_were_put_in(built_in):
+    panels, day = built_in.panels, 100
+    held = panels["bond"][day] != NO_BOND
+    static = panels["axis_bond"][panels["bond"][day][held]]
+    dated, none = static["dated"].astype("datetime64[D]"), np.full(len(static), "NaT", "datetime64[D]")
+    universe = BondUniverse(
+        isin=static["isin"].astype(str),
+        kind=static["kind"].astype(str),
+        issue=dated,
+        maturity=static["maturity"].astype("datetime64[D]"),
+        coupon=static["coupon"].copy(),
+        clean_price=100 * decimals("bond_price", panels["bond_price"][day][held]),
+        term=static["term"].astype(float),
+        repo_6m=decimals("bond_repo", panels["bond_repo"][day][held]),
+        dated=dated,
+        first_coupon=none,
+    )
+    settle = add_business_days(panels["date"][day].astype("datetime64[D]"), 1, "US government bond")
+    fit = fit_day(universe, np.datetime64(str(settle), "D"), GcRepo(*panels["gc_repo"][day])).enhanced
+    assert fit.rmse == pytest.approx(WORLD.mispricing_bp * 1e-4, rel=0.15)
 
 
 def test_a_new_issue_is_auctioned_at_par_rounded_down_to_an_eighth(fair):
