@@ -109,6 +109,20 @@ def test_a_deal_fills_at_the_close_that_was_seen_at_mid_plus_half_a_spread() -> 
     assert ran.ledger.pnl(0, "USD") == pytest.approx(-half_spread * 1e6 * 1e6, abs=2)
 
 
+@pytest.mark.parametrize("terms", [PAYER, PAYER.swap, Bond(isin="US0000000001")])
+def test_buying_and_selling_at_one_close_costs_the_whole_spread(terms: Contract) -> None:
+    def script(day: int, desk: Desk, close: events.Close) -> None:
+        for side in (1, -1):
+            desk.deal(terms, side, notional=1_000_000)
+
+    ran = Ran(closes([0.021]), script, otc=Otc(swaption_vol_bp=2, swaption_bp=3, swap_bp=5, bond_bp=7))
+    spread = {Swaption: 2 * (2e-4 * 0.5 + 3e-3), ForwardSwap: 2 * 5e-3, Bond: 2 * 7e-3}[type(terms)]
+    assert ran.ledger.pnl(0, "USD") == pytest.approx(-spread * 10**12, abs=2)
+    bought, sold = (entry.price for entry in ran.of(RecordKind.FILL))
+    mid = ran.broker.dealer.values(0, 0, [terms])[0] if ran.broker.dealer else np.nan
+    assert (bought + sold) / 2e14 == pytest.approx(mid, abs=1e-13)
+
+
 def test_with_next_close_a_deal_waits_for_the_next_panel() -> None:
     def script(day: int, desk: Desk, close: events.Close) -> None:
         if day == 0:

@@ -284,8 +284,8 @@ class ClosedMarket:
         rows, settle = self._bond_rows(terms["isin"]), np.datetime64(self._settlement(self.date), "D")
         clean = self._by_bond("bond_price", rows)
         values = Values(np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.zeros(len(rows)))
-        for places, bonds in self._bonds_at(rows, np.flatnonzero(~np.isnan(clean))):
-            is_live = bonds.maturity > settle
+        for places, bonds in self._bonds_at(rows, np.flatnonzero(clean > 0)):
+            is_live = (bonds.dated <= settle) & (settle < bonds.maturity)
             places, bonds = places[is_live], bonds[is_live]
             if len(places):
                 dirty = clean[places] * 100 + accrued(bonds, settle)

@@ -231,6 +231,12 @@ def test_a_bond_pays_each_coupon_once_is_funded_by_the_day_and_redeemed_at_par()
     assert funding == pytest.approx(-1.01 * 0.002 * (MATURITY - (first + 1)) / 365.25, rel=1e-12)
 
 
+def test_a_bond_that_is_not_issued_yet_has_no_value() -> None:
+    listed = bond_panels(TODAY)["axis_bond"].copy()
+    listed["dated"] = TODAY + 2  # settlement is tomorrow
+    assert np.isnan(values(open_market(bond_panels(TODAY, axis_bond=listed), "USD 2016"), NOTE).pv).all()
+
+
 def test_a_bond_without_a_price_has_no_value_and_one_that_is_not_listed_cannot_be_dealt() -> None:
     market = open_market(bond_panels(TODAY, bond_price=np.full(2, np.nan)), "USD 2016")
     assert np.isnan(values(market, NOTE, Bond(isin="ZZ")).pv).all()
