@@ -302,12 +302,28 @@ def test_yield_errors_revert_where_that_is_built_in_and_stay_where_it_is_not(fai
         assert np.corrcoef(rich[keep:], dear)[0, 1] == pytest.approx(expected, abs=0.35)
 
 
+def test_an_error_that_lasts_is_made_up_for_by_repo(fair):
+    panels = fair.panels
+    held = panels["bond"][100] != NO_BOND
+    (bonds, yields), static = yields_of(panels, 100), panels["axis_bond"][panels["bond"][100][held]]
+    repo = decimals("bond_repo", panels["bond_repo"][100])[held] - panels["gc_repo"][100, 3]
+    repo = repo[np.argsort(static["dated"], kind="stable")]
+    old = (bonds["term"] == 5.0) & (np.abs(repo) < 0.001)  # no newest issue
+    assert np.corrcoef(residual(bonds["maturity"][old], yields[old]), repo[old])[0, 1] > 0.9
+    assert repo[old].std() == pytest.approx(2e-4, rel=0.3)
+
+
 def test_what_is_special_is_dearer_and_costs_less_to_borrow(built_in):
     panels = built_in.panels
     repo = decimals("bond_repo", panels["bond_repo"][50])
     told = np.flatnonzero(~np.isnan(repo))
     assert len(told) == 6  # the newest of each term
     assert (repo[told] < panels["gc_repo"][50, 3]).all()
+    plain = synthetic_rates(replace(SWITCHED_ON, special=0.0), seed=7).panels
+    dearer = decimals("bond_price", panels["bond_price"][50]) - decimals("bond_price", plain["bond_price"][50])
+    saved = 0.5 * (panels["gc_repo"][50, 3] - repo[told])  # what it is special by, over half a year
+    assert dearer[told] == pytest.approx(saved, rel=0.1)
+    assert np.nansum(np.abs(np.delete(dearer, told))) == 0.0
     static = panels["axis_bond"][panels["bond"][50][told]]
     assert sorted(static["term"].tolist()) == [2.0, 3.0, 5.0, 7.0, 10.0, 30.0]
 
