@@ -155,7 +155,8 @@ def test_results_add_up(home: Path, capsys: Any) -> None:
     result = answer(capsys, "run", "mine.toml")[1]["result"]
     (balance,), (holding,) = result["balances"], result["holdings"]
     assert balance["equity"] == balance["start"] + balance["pnl"]
-    assert balance["pnl"] == holding["realised"] + holding["unrealised"] - holding["fees"] + holding["adjustments"]
+    gained, paid = ("realised", "unrealised", "adjustments"), ("fees", "impact_charged")
+    assert balance["pnl"] == sum(holding[name] for name in gained) - sum(holding[name] for name in paid)
     assert result["orders"]["fills"] == holding["fills"] > 0
 
 

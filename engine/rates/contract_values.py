@@ -7,7 +7,8 @@ others, nor on how often it is asked for. Per unit of notional:
   under way stands in for ``d(start)``; it is set from the day's own curve at the first close of its period.
 * a swaption: as ``swaption_contract`` says.
 * a bond: clean price plus interest accrued to settlement. Its coupons go to whoever holds it over their date, by
-  settlement dates; holding is funded at its own repo rate, else at overnight general collateral, on what it is worth.
+  settlement dates; holding is funded overnight, at general collateral or as far below as the bond is special, on what
+  it is worth.
 
 Where a quote is missing, what needs it is NaN: swaps need every tenor of the curve, options every vol of the surface,
 too.
@@ -306,13 +307,16 @@ class ClosedMarket:
             flows.coupon[places[here]] = (amount - np.where(ends, 100.0, 0.0)) / 100
 
     def _repo(self, isins: NDArray[np.bytes_]) -> Floats:
-        """Own repo rate of each bond, else overnight general collateral."""
+        """What a night costs: overnight general collateral, less what the bond's six-month repo is below that of six
+        months' general collateral. The six-month rate itself would put the slope of the repo curve into the funding.
+        """
         own = self._by_bond("bond_repo", self._bond_rows(isins))
         general = self._panels.get("gc_repo")
         if general is None:
             return own
-        overnight = general[int(np.argmin(self._panels["axis_repo_tenor"]))]
-        return np.where(np.isnan(own), overnight, own)
+        tenors = self._panels["axis_repo_tenor"]
+        overnight, term = general[int(np.argmin(tenors))], general[int(np.argmin(np.abs(tenors - 0.5)))]
+        return np.where(np.isnan(own), overnight, overnight + own - term)
 
     def _bond_rows(self, isins: NDArray[np.bytes_]) -> Ints:
         """Row of ``axis_bond`` of each ISIN; -1 where it is not listed."""

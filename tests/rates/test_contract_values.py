@@ -243,7 +243,7 @@ def test_a_bond_without_a_price_has_no_value_and_one_that_is_not_listed_cannot_b
     assert market.lists(rows(NOTE, Bond(isin="ZZ"))).tolist() == [True, False]
 
 
-def test_a_bond_is_funded_at_its_own_repo_rate_where_it_has_one() -> None:
+def test_a_bond_is_funded_overnight_as_far_below_general_collateral_as_its_own_repo_is() -> None:
     special = open_market(bond_panels(TODAY, bond_repo=np.array([-0.01, np.nan])), "USD 2016")
-    assert special.fixings(rows(NOTE), np.full(1, np.nan))[0] == -0.01
+    assert special.fixings(rows(NOTE), np.full(1, np.nan))[0] == pytest.approx(0.002 - 0.013)
     assert open_market(bond_panels(TODAY), "USD 2016").fixings(rows(NOTE), np.full(1, np.nan))[0] == 0.002
