@@ -58,7 +58,8 @@ def run_command(
             failure = error
             result: Result = error.result  # type: ignore[attr-defined,no-redef]
     without = None
-    moves = not isinstance(setup.config.broker.impact, NoImpact)
+    is_moved = any(instrument.kind != "rates" for instrument in setup.feed.tape.instruments)  # deals move no market
+    moves = is_moved and not isinstance(setup.config.broker.impact, NoImpact)
     if counterfactual and moves and failure is None and not result.partial:
         without = without_impact(setup.config)
         run_folder.keep_counterfactual(folder, without)

@@ -517,6 +517,7 @@ def test_a_config_of_deals_runs_says_what_it_did_and_verifies(tmp_path: Path) ->
     assert list(result.carried) == ["MARK"]
     assert result.orders.rejected == {"STALE": 2}
     told = "\n".join(banner(parsed, rates_tape().manifest, 0))
+    assert "queue" not in told  # what deals do not meet is not printed
     assert "same_close: deals fill at the very close whose panel the strategy has seen" in told
     assert "swaptions 0.5 bp of vol x vega + 0 bp of yield x DV01" in told
     assert "forward_swaps max_notional 2,000,000.50, max_open_dv01 100,000.00" in told

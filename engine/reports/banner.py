@@ -31,14 +31,16 @@ def banner(config: Config, market: Manifest, rows: int) -> list[str]:
         cash = ", ".join(f"{money(amount)} {currency}" for currency, amount in entry.account.cash.items())
         lines.append(("strategy", f"{entry.strategy}({_arguments(entry.params)})"))
         lines.append(("account", f"{entry.account.name}, {cash}"))
-    models = [(name, value) for name, value in _fields(config.broker) if name not in ("impact", "otc")]
-    lines += [(name, _parameters(value)) for name, value in models]
-    lines += _impact(config.broker.impact)
+    kinds = {instrument.kind for instrument in market.instruments}
+    if kinds != {"rates"}:  # deals at closes meet none of these
+        models = [(name, value) for name, value in _fields(config.broker) if name not in ("impact", "otc")]
+        lines += [(name, _parameters(value)) for name, value in models]
+        lines += _impact(config.broker.impact)
     limits = [(name, value) for name, value in _fields(config.risk) if name not in ("preset", "otc")]
     on = ", ".join(f"{name} {_value(config.risk, name, value)}" for name, value in limits if _is_limit_on(value))
     lines.append(("risk", f"preset {config.risk.preset}: {on}"))
     lines.append(("risk off", ", ".join(name for name, value in limits if not _is_limit_on(value)) or "none"))
-    if any(instrument.kind == "rates" for instrument in market.instruments):
+    if "rates" in kinds:
         lines += _over_the_counter(config)
     return [f"{name:<12}{text}" for name, text in lines]
 
@@ -64,7 +66,7 @@ def _over_the_counter(config: Config) -> list[tuple[str, str]]:
     ]
     return [
         ("otc", f"{otc.fill}: {rule}, at mid +- half a spread; {carried}; {conventions}"),
-        ("half-spreads", half),
+        ("half-spread", half),
         ("otc limits", "; ".join(limits)),
     ]
 
