@@ -47,7 +47,7 @@ class Stock(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     regime: Literal["large", "mid", "small"] = "mid"  # large tick: the spread is nearly always one tick
     price: str = "80.00"  # dollars, around which the first day opens
     tick: str = "0.01"  # dollars
-    daily_volatility: float = 0.015  # of open-to-close returns, as a fraction; rare trend days add to it
+    daily_volatility: float = 0.015  # of open-to-close returns, as a fraction
     daily_volume: int = 4_000_000  # shares a day, auctions included, on average
 
 
@@ -57,8 +57,8 @@ class MarketParams(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     stocks: tuple[Stock, ...] = (Stock(),)
     calendar: str = "XNYS"  # an exchange_calendars name: session hours, holidays, early closes
     window_minutes: tuple[int, int] | None = None  # only these minutes after the open, without auctions
-    activity_volatility: float = 0.6  # standard deviation of the logarithm of the slow random factor
-    activity_persistence: float = 0.97  # its correlation from one minute to the next
+    activity_volatility: float = 0.55  # standard deviation of the logarithm of the slow random factor
+    activity_persistence: float = 0.95  # its correlation from one minute to the next
     activity_correlation: float = 0.5  # part of its variance that all stocks share
     overnight_volatility: float = 0.5  # of the open against the last close, as a part of daily_volatility
     opening_share: float = 0.015  # of a day's volume in the opening auction
@@ -330,12 +330,12 @@ def _stock_day(
 
 
 def _u_shape(minutes: int) -> NDArray[np.float64]:
-    """Mean activity by minute of the session, around 1: ``1 + 4 (1 - x)^8 + 4 x^16``, x in (0, 1)."""
+    """Mean activity by minute of the session, around 1: ``1 + 4 (1 - x)^8 + 5 x^16``, x in (0, 1)."""
     x = (np.arange(minutes) + 0.5) / minutes
     left, right = (1.0 - x) * (1.0 - x), x * x
     left, right = left * left, right * right
     left, right = left * left, right * right
-    shape = 1.0 + 4.0 * left + 4.0 * right * right
+    shape = 1.0 + 4.0 * left + 5.0 * right * right
     return shape * (minutes / sum(shape.tolist()))
 
 
@@ -459,7 +459,7 @@ def _check_stock(params: MarketParams, stock: Stock) -> None:
 
 
 _DEMO = MarketParams(
-    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.011, daily_volume=600_000),),
+    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.009, daily_volume=600_000),),
 )
 _TWO = MarketParams(
     stocks=(
@@ -469,7 +469,7 @@ _TWO = MarketParams(
     window_minutes=(60, 120),
 )
 _TEN_MINUTES = MarketParams(
-    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.014, daily_volume=1_000_000),),
+    stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.011, daily_volume=1_000_000),),
     window_minutes=(60, 70),
 )
 

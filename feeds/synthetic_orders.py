@@ -5,14 +5,17 @@ Two passes of compiled code, fed by one ``numpy.random.Generator`` each:
 1. ``_arrival_times``: a Hawkes process with a fast and a slow exponential, whose immigrants follow an activity
    path (a U over the day times a slow random factor), by Ogata's thinning.
 2. ``_order_flow``: at each time a market order, a limit order or a cancel, against a price-time book.
-   - Signs of market orders come from a few hidden parent orders whose lengths are Pareto (Lillo, Mike and Farmer
-     2005): this is what makes signs persistent.
-   - Sizes of market orders are tied to the queue that is shown (Farmer et al. 2004).
+   - Signs of market orders come from a few hidden parent orders whose lengths are Pareto up to a longest (Lillo, Mike
+     and Farmer 2005): this is what makes signs persistent.
+   - Sizes of market orders are tied to the queue that is shown (Farmer et al. 2004). A market order empties the best
+     level less often when its sign was expected from the signs before it, and more often when it is a surprise.
    - Limit orders lie at a power-law distance from the other side's best (Zovko and Farmer 2002, Bouchaud et al. 2002).
    - Each live order is equally likely to be cancelled, so queues are cancelled in proportion to their length
      (Smith et al. 2003).
-   - New limit orders lean against the recent signs, by a sum of exponentials: this keeps prices diffusive
-     although signs are not (Bouchaud et al. 2004, Lillo and Farmer 2004).
+   - New limit orders lean against the expected sign, a sum of exponentials of the signs before.
+
+   The last and the second make prices answer what is new in a sign rather than the sign: prices stay diffusive and
+   the response to a trade stops growing, although signs persist (Bouchaud et al. 2004, Lillo and Farmer 2004).
 
 The same seed gives the same bytes on every platform: the kernels use only IEEE ``+ - * /``, ``sqrt``, ``frexp`` and
 ``ldexp``, which are exact everywhere; ``exp`` and ``log`` of a C library are not, so ``exponential`` and
@@ -31,6 +34,11 @@ from engine.compiled import compiled
 from engine.tape import ROW, Flag, Kind
 
 MINUTE_S = 60.0
+
+# Weight of each memory of signs (exponential means over 3, 15, 75 and 375 market orders) in the expected sign. Least
+# squares on the signs alone gives 0.28, 0.40, 0.04 and 0.09: the same sum, on quicker memories. With those weights the
+# mid tick's R(100) / R(10) was 1.4 and its variance ratio 1000 / 100 was 0.84, so slower ones are taken.
+SIGN_WEIGHTS = (0.10, 0.25, 0.36, 0.10)
 
 _ADD, _REDUCE, _DELETE, _EXECUTE = int(Kind.ADD), int(Kind.REDUCE), int(Kind.DELETE), int(Kind.EXECUTE)
 _LAST, _SNAPSHOT = int(Flag.LAST), int(Flag.SNAPSHOT)
@@ -61,7 +69,8 @@ class OrderFlow(NamedTuple):
     patience: float  # how much a parent order waits for a book that leans its way, in [0, 1]
     parents: int  # hidden parent orders at work at a time
     parent_exponent: float  # P(length > n) = n ** -parent_exponent; signs decay with parent_exponent - 1
-    lean: float  # how strongly new limit orders lean against the recent signs
+    surprise: float  # how much less likely a market order with the expected sign is to empty the best level
+    lean: float  # how strongly new limit orders lean against the expected sign
     replenish: float  # and how strongly they go to the side of the book that holds less
     ticks_per_event: float  # standard deviation of the mid's change, over sqrt(events)
     lots_per_event: float  # lots traded per event
@@ -69,66 +78,69 @@ class OrderFlow(NamedTuple):
     fast_per_s: float = 20.0  # its decay
     slow_share: float = 0.40
     slow_per_s: float = 0.2
+    parent_longest: float = 600.0  # market orders; a longer parent is drawn again, as one that works all day is a trend
 
 
-# Found by random search, then changed by hand; the last of these changes looked at seeds 1 to 5. Seeds 101 to 105, on
-# which docs/synthetic.md and the tests measure the facts, were drawn only when these numbers were final.
+# Found by random search, then moved along linear fits of the facts on the parameters, and by hand, on seeds 1 to 5.
+# Seeds 101 to 105, on which docs/synthetic.md and the tests measure the facts, had no part in these values.
 FLOWS = {
     "large": OrderFlow(
         market_rate=0.11,
-        cancel_rate=0.0045,
-        touch_cancel_rate=0.037,
-        improve=0.75,
-        follow=0.35,
-        pull=1.4,
-        flee=1.6,
+        cancel_rate=0.004,
+        touch_cancel_rate=0.0392,
+        improve=0.69,
+        follow=0.38,
+        pull=1.25,
+        flee=2.05,
         distance=1.5,
         distance_exponent=1.8,
-        limit_size=5.5,
-        inside_size=36.0,
-        take_all=0.12,
-        sweep=0.043,
-        take_power=1.0,
+        limit_size=4.3,
+        inside_size=40.0,
+        take_all=0.116,
+        sweep=0.034,
+        take_power=1.2,
         gap=3,
         patience=0.95,
         parents=3,
-        parent_exponent=1.6,
-        lean=0.8,
-        replenish=0.5,
-        ticks_per_event=0.086,
-        lots_per_event=0.25,
+        parent_exponent=1.55,
+        surprise=0.6,
+        lean=1.08,
+        replenish=0.52,
+        ticks_per_event=0.079,
+        lots_per_event=0.22,
     ),
     "mid": OrderFlow(
         market_rate=0.0851,
-        cancel_rate=0.00559,
-        touch_cancel_rate=0.0411,
+        cancel_rate=0.0062,
+        touch_cancel_rate=0.039,
         improve=0.1,
-        follow=0.3,
-        pull=0.9,
-        flee=0.5,
+        follow=0.24,
+        pull=1.0,
+        flee=0.55,
         distance=3.31,
         distance_exponent=1.48,
         limit_size=4.5,
         inside_size=25.0,
         take_all=0.287,
         sweep=0.08,
-        take_power=1.2,
+        take_power=1.4,
         gap=10,
         patience=1.0,
         parents=3,
-        parent_exponent=1.6,
-        lean=0.82,
+        parent_exponent=1.55,
+        surprise=0.6,
+        lean=0.98,
         replenish=0.3,
-        ticks_per_event=0.166,
-        lots_per_event=0.164,
+        ticks_per_event=0.13,
+        lots_per_event=0.156,
     ),
     "small": OrderFlow(
         market_rate=0.149,
         cancel_rate=0.0075,
         touch_cancel_rate=0.0212,
         improve=0.026,
-        follow=0.288,
-        pull=0.7,
+        follow=0.33,
+        pull=0.68,
         flee=0.137,
         distance=21.6,
         distance_exponent=3.0,
@@ -140,11 +152,12 @@ FLOWS = {
         gap=60,
         patience=0.224,
         parents=3,
-        parent_exponent=1.6,
-        lean=0.86,
+        parent_exponent=1.55,
+        surprise=0.7,
+        lean=0.97,
         replenish=0.15,
-        ticks_per_event=0.285,
-        lots_per_event=0.276,
+        ticks_per_event=0.27,
+        lots_per_event=0.27,
     ),
 }
 
@@ -354,7 +367,7 @@ _BID, _ASK, _LIVE, _IDS, _BID_VOLUME, _ASK_VOLUME, _GAP = range(
 def _order_flow(rng, flow, times, start, ts_open, tick, lot, warm_up, book, out):
     parent_sign = np.zeros(flow.parents, np.int64)
     parent_left = np.zeros(flow.parents, np.int64)
-    memory = np.zeros(4)  # exponential means of past signs over 3, 15, 75 and 375 market orders
+    memory = np.zeros(len(SIGN_WEIGHTS))  # exponential means of past signs
     state = book.state
     _add(book, 1, start - 1, 1)
     _add(book, -1, start, 1)
@@ -370,7 +383,7 @@ def _order_flow(rng, flow, times, start, ts_open, tick, lot, warm_up, book, out)
         u = rng.random() * (flow.market_rate + 1.0 + cancel_rate + flow.touch_cancel_rate * shown)
         if u < flow.market_rate:
             sign = _next_sign(rng, flow, _imbalance(book), parent_sign, parent_left)
-            m = _market_order(rng, flow, book, sign, ts, tick, lot, out, m)
+            m = _market_order(rng, flow, book, memory, sign, ts, tick, lot, out, m)
             _remember(memory, sign)
         elif u < flow.market_rate + 1.0 and live < book.slots.size:
             m = _limit_order(rng, flow, book, memory, ts, tick, lot, out, m)
@@ -404,8 +417,17 @@ def _parent(rng, flow, parent_sign, parent_left):
     i = int(rng.random() * flow.parents)
     if parent_left[i] == 0:
         parent_sign[i] = 1 if rng.random() < 0.5 else -1
-        parent_left[i] = int(min(1e6, exponential(-logarithm(_uniform(rng)) / flow.parent_exponent)))
+        parent_left[i] = _parent_length(rng, flow)
     return i
+
+
+@compiled
+def _parent_length(rng, flow):
+    """Market orders of a new parent: Pareto, drawn again while it is more than ``parent_longest``."""
+    while True:
+        length = exponential(-logarithm(_uniform(rng)) / flow.parent_exponent)
+        if length <= flow.parent_longest:
+            return int(length)
 
 
 @compiled
@@ -426,22 +448,23 @@ def _remember(memory, sign):
 
 @compiled
 def _expected_sign(memory):
-    """Power-law weighted mean of past signs, in [-1, 1]."""
+    """What the past signs let expect of the next, in (-1, 1)."""
     total = 0.0
     for k in range(memory.size):
-        total += memory[k]
-    return total / memory.size
+        total += SIGN_WEIGHTS[k] * memory[k]
+    return total
 
 
 @compiled
-def _market_order(rng, flow, book, sign, ts, tick, lot, out, m):
+def _market_order(rng, flow, book, memory, sign, ts, tick, lot, out, m):
     """Execute against the oldest orders at the best prices."""
     best = _best(book, -sign)
     shown = book.size_at[best]
+    eager = 1.0 - flow.surprise * sign * _expected_sign(memory)
     u = rng.random()
-    if u < flow.take_all:
+    if u < eager * flow.take_all:
         size = shown
-    elif u < flow.take_all + flow.sweep:
+    elif u < eager * (flow.take_all + flow.sweep):
         size = shown + 1 + int(rng.random() * shown)
     else:
         size = 1 + int(exponential(flow.take_power * logarithm(_uniform(rng))) * (shown - 1))
