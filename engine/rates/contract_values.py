@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import ConfigError, TapeError
-from engine.rates.bonds import CLOCK, Bonds, accrued, cash_flows, measure, street_yield
+from engine.rates.bond_kernels import fill_measures, fill_street_yields
+from engine.rates.bonds import CLOCK, Bonds, accrued, cash_flows
 from engine.rates.contract_kernels import fill_swaps
 from engine.rates.curves import DiscountCurve
 from engine.rates.day_counts import Floats, year_fraction
@@ -138,6 +139,8 @@ class ClosedMarket:
         self._panels, self._conventions = panels, conventions
         self._has_curve = self._has_surface = False  # tried to be made
         self._made_rows: dict[bytes, int] | None = None  # of axis_bond, by ISIN
+        self._made_slots: dict[int, int] | None = None  # of the day, by row of axis_bond
+        self._made_bonds: dict[int, tuple[float, float]] = {}  # worth and DV01, by row of axis_bond
         self._made_curve: DiscountCurve | None = None
         self._made_surface: VolSurface | None = None
 
@@ -282,17 +285,30 @@ class ClosedMarket:
     # --- bonds --------------------------------------------------------------------------------------------------------
 
     def _bonds(self, terms: NDArray[np.void], _: Floats) -> Values:
-        rows, settle = self._bond_rows(terms["isin"]), np.datetime64(self._settlement(self.date), "D")
+        rows = self._bond_rows(terms["isin"])
+        self._price_bonds(np.array([row for row in set(rows.tolist()) if row not in self._made_bonds], np.int64))
+        pv, dv01 = np.array([self._made_bonds[row] for row in rows.tolist()]).T
+        return Values(pv.copy(), dv01.copy(), np.zeros(len(rows)))
+
+    def _price_bonds(self, rows: Ints) -> None:
+        """Value bonds once for all who ask; NaN for those without a price, not issued yet or matured."""
+        self._made_bonds.update(dict.fromkeys(rows.tolist(), (math.nan, math.nan)))
+        settle = np.datetime64(self._settlement(self.date), "D")
         clean = self._by_bond("bond_price", rows)
-        values = Values(np.full(len(rows), np.nan), np.full(len(rows), np.nan), np.zeros(len(rows)))
         for places, bonds in self._bonds_at(rows, np.flatnonzero(clean > 0)):
             is_live = (bonds.dated <= settle) & (settle < bonds.maturity)
             places, bonds = places[is_live], bonds[is_live]
-            if len(places):
-                dirty = clean[places] * 100 + accrued(bonds, settle)
-                values.pv[places] = dirty / 100
-                values.dv01[places] = measure(bonds, settle, street_yield(bonds, settle, dirty=dirty)).dv01 / 100
-        return values
+            if not len(places):
+                continue
+            flows, count = cash_flows(bonds, settle), len(places)
+            dirty = clean[places] * 100 + accrued(bonds, settle)
+            yields, measures = np.empty(count), np.empty((3, count))
+            fill_street_yields(flows.offsets, flows.periods, flows.amounts, bonds.frequency, dirty, True, yields)
+            fill_measures(flows.offsets, flows.periods, flows.amounts, bonds.frequency, yields, True, measures)
+            dv01 = -measures[1] / 1e4 / 100
+            self._made_bonds.update(
+                zip(rows[places].tolist(), zip((dirty / 100).tolist(), dv01.tolist(), strict=True), strict=True)
+            )
 
     def _pay_bonds(self, terms: NDArray[np.void], places: Ints, marks: Floats, since: int, flows: Flows) -> None:
         settled, settle = self._settlement(since), self._settlement(self.date)
@@ -327,15 +343,13 @@ class ClosedMarket:
 
     def _by_bond(self, name: str, rows: Ints) -> Floats:
         """A slot panel's value of each row of ``axis_bond``, NaN where it has none today."""
-        out = np.full(len(rows), np.nan)
         values, slots = self._panels.get(name), self._panels.get("bond")
         if values is None or slots is None:
-            return out
-        for i, row in enumerate(rows):
-            here = np.flatnonzero((slots == row) & (row >= 0))
-            if len(here):
-                out[i] = values[here[0]]
-        return out
+            return np.full(len(rows), np.nan)
+        if self._made_slots is None:
+            self._made_slots = {row: slot for slot, row in reversed(list(enumerate(slots.tolist())))}
+        found = np.array([self._made_slots.get(row, -1) if row >= 0 else -1 for row in rows.tolist()], np.int64)
+        return np.where(found >= 0, values[found], np.nan)
 
     def _bonds_at(self, rows: Ints, places: Ints) -> Iterator[tuple[Ints, Bonds]]:
         """Bonds of ``rows[places]`` together where they count days alike, with the places of each group."""
