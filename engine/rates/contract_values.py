@@ -286,7 +286,7 @@ class ClosedMarket:
 
     def _bonds(self, terms: NDArray[np.void], _: Floats) -> Values:
         rows = self._bond_rows(terms["isin"])
-        self._price_bonds(np.array([row for row in set(rows.tolist()) if row not in self._made_bonds], np.int64))
+        self._price_bonds(np.array([row for row in np.unique(rows).tolist() if row not in self._made_bonds], np.int64))
         pv, dv01 = np.array([self._made_bonds[row] for row in rows.tolist()]).T
         return Values(pv.copy(), dv01.copy(), np.zeros(len(rows)))
 

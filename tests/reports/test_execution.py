@@ -166,7 +166,7 @@ def test_the_total_is_the_slippage_of_the_run_and_its_fees(seed: int, side: str)
     one, parent = costs.parents[0], result.parents[0]
     if parent.done == parent.size:
         assert parent.slippage_vwap_bp is not None
-        fees_bp = parent.fees / one.notional * 1e4
+        fees_bp = (parent.fees + parent.impact_charged) / one.notional * 1e4
         assert one.total_bp == pytest.approx(parent.slippage_vwap_bp + fees_bp, abs=1e-6)
         assert one.arrival.shortfall_bp is not None
     assert costs.profit[0].pnl == result.balances[0].pnl
