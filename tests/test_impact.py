@@ -249,7 +249,7 @@ def test_what_a_fill_meets_lies_between_what_stood_before_and_after_it_and_the_t
             continue
         assert met[k] == twin.met_by_fill(side, size, kind, book)
         twin.on_own_fill(side, size, kind, book)
-        slack = 1e-5 * abs(moved[k]).max() + 1e-9
+        slack = 2e-4 * abs(moved[k]).max() + 1e-9  # of few shares after many: the tables' slopes are this exact
         assert moved[k].min() - slack <= met[k] <= moved[k].max() + slack
 
 
