@@ -7,6 +7,7 @@ integers in its size unit.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from operator import index
 from typing import Any, TypedDict, Unpack
@@ -115,6 +116,7 @@ class Desk:
         self._quote, self._cancel_all = broker.quote, broker.cancel_all
         self._stopped = False
         self.parents: list[Parent] = []
+        self.declined: Counter[str] = Counter()
 
     # --- seeing --------------------------------------------------------------------------------------------------
 
@@ -344,6 +346,10 @@ class Desk:
         self._index[parent.order.symbol]  # raises if unknown
         self.parents.append(parent)
         return parent
+
+    def decline(self, reason: str) -> None:
+        """Count something that the strategy does not do, with the reason; the run's summary prints the counts."""
+        self.declined[reason] += 1
 
     # --- helping -------------------------------------------------------------------------------------------------
 

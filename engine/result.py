@@ -107,6 +107,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     parents: list[ParentCost]
     verdict: dict[str, int]  # of the data rules, by reason code
     carried: dict[str, int] = {}  # what the panels did not say of contracts: records that stand in, by kind
+    declined: dict[str, int] = {}  # what strategies chose not to do, by their reason
     folder: str = ""  # the run folder; "" where none was asked for
 
     @property

@@ -386,6 +386,7 @@ def _result(
         parents=parents,
         verdict=feed.tape.manifest.verdict,
         carried=count_carried(records),
+        declined=dict(sorted(sum((desk.declined for desk in desks), Counter()).items())),
     )
 
 

@@ -21,6 +21,8 @@ def summary(result: Result, without: Result | None = None) -> list[str]:
     if result.carried:
         said = "marks repeated and cash flows left out, because the day's panels had no quote"
         lines.append(("CARRIED", f"{sum(result.carried.values()):,} ({counts(result.carried)}): {said}"))
+    if result.declined:
+        lines.append(("declined", counts(result.declined)))
     for balance in result.balances:
         lines.append(
             ("P/L", f"{balance.account}: {money(balance.pnl)} {balance.currency} ({_made_of(result, balance)})")
