@@ -261,6 +261,17 @@ def test_what_makes_a_position_smaller_passes_the_limits_of_the_class() -> None:
     assert [(entry.side, entry.size) for entry in ran.of(RecordKind.FILL)] == [(1, 5), (-1, 10)]
 
 
+def test_the_dv01_limit_counts_the_deals_made_before_at_the_same_close() -> None:
+    def script(day: int, desk: Desk, close: events.Close) -> None:
+        for terms, size in ((PAYER, 3), (RECEIVER, 2), (PAYER, 1)):
+            desk.deal(terms, 1, notional=size)
+
+    risk = RiskConfig(otc=OtcRisk(swaption=OtcLimits(max_open_dv01=5_000)))
+    ran = Ran(closes([0.02]), script, risk=risk)
+    assert [entry.size for entry in ran.of(RecordKind.FILL)] == [3, 2]
+    assert [event.reason for event in ran.heard if isinstance(event, events.Rejected)] == ["MAX_DV01"]
+
+
 def test_a_loss_since_the_last_close_latches_the_kill_switch() -> None:
     def script(day: int, desk: Desk, close: events.Close) -> None:
         desk.deal(PAYER.swap, 1, notional=100)

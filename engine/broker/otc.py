@@ -478,6 +478,7 @@ class Dealer:
         price = price_units(float(values.pv[i])) + deal.side * spread
         units = deal.side * deal.size
         self.books[self._account].move(place, units, -money_of(price, units))
+        self.books[self._account].positions["dv01"][place] = values.dv01[i]  # for the limits of the close's next deals
         self._since[self._account, self._instrument] = self._market(self._instrument).date
         terms = {"order_no": deal.order_no, "price": price, "size": deal.size, "side": deal.side}
         self._about(RecordKind.FILL, self._moment.ts, place, **terms)
