@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from engine.reports.template import write_page
 
-COLORS = "#1d4ed8", "#c2410c", "#1a7f5a", "#9aa3af"
+COLORS = "#1d4ed8", "#c2410c", "#1a7f5a", "#9aa3af", "#7c3aed", "#0891b2", "#be185d", "#4b5563"
 HEIGHT = 360
 
 
@@ -57,12 +57,13 @@ def write_curve_page(
         If the extra ``report`` is not installed, or the file cannot be written.
     """
     charts = [
-        (f"c{k}", msgspec.json.encode(_figure(plot)).decode().replace("</", "<\\/")) for k, plot in enumerate(plots)
+        (f"c{k}", msgspec.json.encode(figure(plot)).decode().replace("</", "<\\/")) for k, plot in enumerate(plots)
     ]
     return write_page(file, "curve_page.html", title=title, facts=facts, charts=charts, grids=grids)
 
 
-def _figure(plot: Plot) -> dict[str, Any]:
+def figure(plot: Plot) -> dict[str, Any]:
+    """A picture as plotly takes it."""
     layout = {
         "title": {"text": plot.title, "font": {"size": 14}, "x": 0.02, "xanchor": "left", "y": 0.97},
         "xaxis": {"title": {"text": plot.x}, "zeroline": False},
