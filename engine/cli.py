@@ -1,4 +1,4 @@
-"""The command: ``tickwright demo | run | verify | costs | data | impact | curve | configs | doctor | bench``.
+"""The command: ``tickwright demo | run | verify | costs | data | impact | curve | exhibits | configs | …``.
 
 Each command is a few lines here and a function elsewhere, which is imported when it is needed: ``--help`` is quick.
 Standard output holds the answer (with ``--json`` exactly one object), standard error everything said meanwhile.
@@ -94,6 +94,8 @@ impact = App(name="impact", help="Estimate how orders move prices, and show the 
 app.command(impact)
 curve = App(name="curve", help="Fit the par curve of government bonds, and read relative value off it.")
 app.command(curve)
+exhibits = App(name="exhibits", help="Write a paper's exhibits from your data, and say which of its claims hold there.")
+app.command(exhibits)
 
 
 @app.command
@@ -484,6 +486,167 @@ def sample(folder: Path, *, days: int = 1, output: Output = PLAIN) -> int:
     from engine.curve_command import sample_command
 
     return sample_command(folder, days, output)
+
+
+@curve.command
+def zspread(
+    bonds: Path | None = None,
+    *,
+    swap: Path | None = None,
+    government: Path | None = None,
+    settle: str = "",
+    coupons_a_year: Literal[1, 2] = 1,
+    html: Path | None = None,
+    out: Path | None = None,
+    output: Output = PLAIN,
+) -> int:
+    """Say how cheap bonds are to the swap curve, with z-spreads freed of what coupons do to them.
+
+    Without bonds: exhibits 3 to 6 of the z-spread paper by its proxies, our numbers beside the printed ones.
+
+    Example: tickwright curve zspread
+
+    Example: tickwright curve zspread oats.csv --swap swaps.csv --government zeros.csv --settle 2018-04-19
+
+    Parameters
+    ----------
+    bonds
+        A row each (.csv, .parquet): isin, maturity, coupon (0.0275), clean_price (per 100); optional date.
+    swap
+        The swap curve: years, and one of zero_rate (annual), discount_factor (from settlement) or par_rate; decimals;
+        optional date.
+    government
+        The same for the issuer's curve, on which the effect of coupons is measured; without it, a regression of the
+        bonds' own z-spreads.
+    settle
+        Settlement date, YYYY-MM-DD.
+    coupons_a_year
+        1 for most euro governments, 2 for Treasuries; of par_rate swaps too (EUR or USD conventions).
+    html
+        Write one offline page with plots; needs the extra `report`.
+    out
+        A new CSV file with a row for each bond, or for each cell of exhibit 3.
+    """
+    from engine.z_spread_command import zspread_command
+
+    return zspread_command(bonds, swap, government, settle, coupons_a_year, html, out, output)
+
+
+@exhibits.command(name="short-gamma")
+def short_gamma(
+    source: str = "rates_world",
+    *,
+    out: Path = Path("exhibits/short-gamma"),
+    html: bool = False,
+    worlds: int = 200,
+    jumps: float = 0.0,
+    hedge_bp: float = 0.2,
+    returns: Path | None = None,
+    convexity: Path | None = None,
+    depth: tuple[str, ...] = (),
+    output: Output = PLAIN,
+) -> int:
+    """Try the claims of "Leap of faith" on a tape's closes: each rule against itself in fair worlds.
+
+    Example: tickwright exhibits short-gamma --html
+
+    Example: tickwright exhibits short-gamma tapes/usd --out mine --returns programmes.csv --depth tapes/ten_year
+
+    Parameters
+    ----------
+    source
+        A tape with the panels swap_rate and normal_vol, or the name of one that ships. Without normal_vol, premiums
+        cannot be judged.
+    out
+        A new folder: a CSV for each exhibit and the verdicts.
+    html
+        Write exhibits.html there too, one offline page; needs the extra `report`.
+    worlds
+        Fair histories, as long as yours, at least 200 (about 0.6 s each for ten years); 0: no verdict on rules.
+    jumps
+        Part of the variance of fair worlds that comes in jumps, which they are paid for.
+    hedge_bp
+        Cost of a hedge to mid, bp of yield.
+    returns
+        For exhibit 1: date and a column a programme (Rates USD, Equities USD, …) of monthly returns.
+    convexity
+        For exhibit 2: date and a column a holder.
+    depth
+        For exhibit 4: tapes with depth from 8:30 to 10:30 New York, or one CSV with date and depth. May be repeated.
+    """
+    from engine.exhibits_command import Files, short_gamma_command
+
+    return short_gamma_command(source, out, html, worlds, jumps, hedge_bp, Files(returns, convexity, depth), output)
+
+
+@exhibits.command(name="par-curve")
+def par_curve(
+    source: str = "rates_world",
+    *,
+    out: Path = Path("exhibits/par-curve"),
+    html: bool = False,
+    every: int = 1,
+    knots: int = 6,
+    output: Output = PLAIN,
+) -> int:
+    """Try the claims of "The new and improved Treasury par curve model" on a tape's bonds, day by day.
+
+    Example: tickwright exhibits par-curve --every 5 --html
+
+    Parameters
+    ----------
+    source
+        A tape with the panels par_yield, bond, bond_price and gc_repo, or the name of one that ships. What is not
+        there is named.
+    out
+        A new folder: a CSV for each exhibit and the verdicts.
+    html
+        Write exhibits.html there too, one offline page; needs the extra `report`.
+    every
+        Fit each such close.
+    knots
+        Of the spline; 2 or 3 where there are few bonds.
+    """
+    from engine.exhibits_command import par_curve_command
+
+    return par_curve_command(source, out, html, every, knots, output)
+
+
+@exhibits.command(name="z-spread")
+def z_spread(
+    source: str = "rates_world",
+    *,
+    out: Path = Path("exhibits/z-spread"),
+    html: bool = False,
+    yields: Path | None = None,
+    weights: str = "",
+    knots: int = 6,
+    output: Output = PLAIN,
+) -> int:
+    """Try the claims of "How much should we trust z-spreads in bond RV analysis?" by proxies and on a tape's bonds.
+
+    Example: tickwright exhibits z-spread --html
+
+    Example: tickwright exhibits z-spread tapes/eur --yields ten_years.csv --weights 2.3,1.2,0.2
+
+    Parameters
+    ----------
+    source
+        A tape whose last close has bonds, gc_repo and swap_rate, or the name of one that ships.
+    out
+        A new folder: a CSV for each exhibit and the verdicts.
+    html
+        Write exhibits.html there too, one offline page; needs the extra `report`.
+    yields
+        For exhibit 1: date, core and a column a country of 10-year yields; decimals.
+    weights
+        Of the countries, in the order of their columns; all alike by default.
+    knots
+        Of the par curve's spline.
+    """
+    from engine.exhibits_command import z_spread_command
+
+    return z_spread_command(source, out, html, yields, weights, knots, output)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -131,8 +131,8 @@ def sample_command(folder: Path, count: int, output: Output) -> int:
     ensure()
     universe, repo = sample_market(count)
     folder.mkdir(parents=True)
-    _write_csv(folder / "universe.csv", universe)
-    _write_csv(folder / "repo.csv", repo)
+    write_csv(folder / "universe.csv", universe)
+    write_csv(folder / "repo.csv", repo)
     lines = [
         f"wrote     {folder / 'universe.csv'}: {universe['isin'].size:,} rows; {folder / 'repo.csv'}: {count} days",
         "          SYNTHETIC: generated, no bond in it exists",
@@ -148,7 +148,7 @@ def _give(found: Found, html: Path | None, out: Path | None, output: Output) -> 
     lines = [*found.told, *(line for grid in found.printed for line in grid_lines(grid))]
     page = ""
     if out is not None:
-        _write_csv(out, found.table)
+        write_csv(out, found.table)
         lines += ["", f"wrote     {out}"]
     if html is not None:
         page = str(write_curve_page(html, found.title, found.told, found.plots, found.on_page))
@@ -243,7 +243,8 @@ def _plain_issue(issue: SpecialIssue) -> dict[str, Any]:
     }
 
 
-def _write_csv(out: Path, table: Mapping[str, NDArray]) -> None:
+def write_csv(out: Path, table: Mapping[str, NDArray]) -> None:
+    """Columns as a new CSV file; refuses one that is there."""
     plain = _plain(table)
     try:
         with out.open("x", newline="") as file:

@@ -40,7 +40,7 @@ def read_universe(file: Path) -> Table:
     ConfigError
         If the file cannot be read, or a column is missing or holds what is no number or date.
     """
-    table = _read(file, NEEDED, OPTIONAL)
+    table = read_columns(file, NEEDED, OPTIONAL)
     size = table["isin"].size
     for name, kind in OPTIONAL.items():
         if name not in table and name != "date":
@@ -96,7 +96,7 @@ class RepoRates:
         self._always = None if self.file else _four_rates(text)
         self._by_date: dict[np.datetime64, tuple[float, ...]] = {}
         if self.file:
-            table = _read(self.file, REPO, {})
+            table = read_columns(self.file, REPO, {})
             _once(table["date"], self.file)
             rates = zip(*(table[name].tolist() for name in GcRepo._fields), strict=True)
             self._by_date = dict(zip(table["date"], rates, strict=True))
@@ -143,7 +143,8 @@ def _four_rates(text: str) -> tuple[float, ...]:
     return rates
 
 
-def _read(file: Path, needed: dict[str, str], optional: dict[str, str]) -> Table:
+def read_columns(file: Path, needed: dict[str, str], optional: dict[str, str]) -> Table:
+    """Columns of a table by name and kind ("text", "number", "date"), those of ``optional`` where they are there."""
     from pyarrow import ArrowException, csv, parquet  # a quarter of a second that other commands need not pay
 
     try:
