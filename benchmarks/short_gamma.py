@@ -8,6 +8,7 @@ one rule and one close after the sale.
 restriking, and with
    every daily mark kept.
 3. Contract marks: forward, annuity, smile of 20 contracts from one close's curve and surface.
+4. The event path: five years of the shipped world through strategy, dealer, journal and ledger, straddles hedged daily.
 """
 
 from __future__ import annotations
@@ -19,15 +20,24 @@ from collections.abc import Callable
 
 import numpy as np
 
+from engine.broker.impact import NoImpact
+from engine.broker.models import BrokerConfig, Otc
 from engine.rates.option_panel import OptionPanel
+from engine.rates.seller_programme import Programme
 from engine.rates.short_gamma import Rule, Structure, backtest, trace
 from engine.rates.swap_curve import bootstrap
 from engine.rates.swaption_contract import contract_market, underlyings
 from engine.rates.swaptions import price_swaption
 from engine.rates.vol_surface import VolSurface
+from engine.run import run
+from engine.shipped import shipped_tapes
+from engine.tape import Tape, is_axis
+from feeds.replay import TapeFeed
+from strategies.swaption_seller import SwaptionSeller
 
 ROUNDS = 5
 SALES, CLOSES = 20_000, 21
+EVENT_CLOSES = 1_260  # five years
 RULES = [Rule(hedge_beyond=x) for x in (0.0, 0.1, 0.25, 0.5, math.inf)]
 STRADDLE, STRANGLE = Structure(), Structure(delta=0.25)
 
@@ -42,6 +52,7 @@ def main() -> None:
         panel = normal_panel(skew)
         report_backtests(panel, f"{skew} offset{'s' if skew > 1 else ''}")
     report_marks()
+    report_event_path()
 
 
 def report_backtests(panel: OptionPanel, smile: str) -> None:
@@ -68,6 +79,24 @@ def report_marks() -> None:
     surface = VolSurface([date], [1 / 12, 0.25], [10.0], [-0.01, 0.0, 0.01], np.full((1, 2, 1, 3), 0.008))
     contracts = underlyings(date + np.arange(20), 120)
     report("contract marks, 20 at once", 20, lambda: contract_market(curve, surface, date, contracts), repeat=500)
+
+
+def report_event_path() -> None:
+    """Print CPU seconds of five years of closes."""
+    tape = Tape.load(shipped_tapes()["rates_world"])
+    rows = tape.rows[:EVENT_CLOSES]
+    years = Tape(rows, tape.manifest, {k: v if is_axis(k) else v[:EVENT_CLOSES] for k, v in tape.panels.items()})
+    programme = Programme(calendar="US government bond", option_half_spread_bp=0.5)
+    broker = BrokerConfig(impact=NoImpact(), otc=Otc(swaption_vol_bp=0.5))
+    taken, orders = [], 0
+    for _ in range(ROUNDS + 1):
+        start = time.process_time()
+        seller = SwaptionSeller(symbol="USD.RATES", programme=programme)
+        orders = run(seller, TapeFeed(years), broker=broker).orders.sent
+        taken.append(time.process_time() - start)
+    del taken[0]  # compiles
+    name = f"event path, {EVENT_CLOSES:,} closes, {orders:,} deals"
+    print(f"{name:58} {statistics.median(taken):8.2f} s     best {min(taken):8.2f}")
 
 
 def report(name: str, count: int, work: Callable[[], object], *, repeat: int = 1) -> None:

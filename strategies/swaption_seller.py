@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from engine.desk import Desk
 
 Side = Literal["payer", "receiver"]
+Settlement = Literal["physical", "par_yield_cash"]
 SIDES: dict[int, tuple[Side, ...]] = {PAYER: ("payer",), RECEIVER: ("receiver",), STRADDLE: ("payer", "receiver")}
 
 
@@ -116,17 +118,24 @@ class SwaptionSeller(Strategy):
         for i, sale in enumerate(self.book.sales):
             if not sale.units and not sale.was_refused:
                 continue
-            legs = sale.contract.legs
-            dates = {"start": int(legs.start[0].astype(np.int64)), "maturity": int(legs.end[0].astype(np.int64))}
-            expiry = int(sale.expiry.astype(np.int64))
+            expiry, start, maturity = sale.days
             for held in self.book.held(i, sale.units):
                 for strike, size in held.options.items():
                     for side in SIDES[held.kind]:
-                        terms = Swaption(kind=side, expiry=expiry, strike=strike, settlement=settlement, **dates)
-                        _add(options, terms, size, sale)
+                        _add(options, _swaption(side, expiry, start, maturity, strike, settlement), size, sale)
                 for rate, size in held.swaps.items():
-                    _add(swaps, ForwardSwap(rate=rate, **dates), size, sale)
+                    _add(swaps, _swap(start, maturity, rate), size, sale)
         return options | swaps
+
+
+@lru_cache(maxsize=1024)  # the same terms are asked for at every close
+def _swaption(side: Side, expiry: int, start: int, maturity: int, strike: float, settlement: Settlement) -> Swaption:
+    return Swaption(kind=side, expiry=expiry, start=start, maturity=maturity, strike=strike, settlement=settlement)
+
+
+@lru_cache(maxsize=1024)
+def _swap(start: int, maturity: int, rate: float) -> ForwardSwap:
+    return ForwardSwap(start=start, maturity=maturity, rate=rate)
 
 
 def _add(wanted: dict[Contract, tuple[int, Sale]], terms: Contract, size: int, sale: Sale) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,13 @@ class Sale:
     def expiry(self) -> np.datetime64:
         """When its options are exercised, or not."""
         return self.contract.expiry[0]
+
+    @cached_property
+    def days(self) -> tuple[int, int, int]:
+        """Expiry, start and maturity as days since 1970."""
+        legs = self.contract.legs
+        expiry, start, maturity = (int(day.astype(np.int64)) for day in (self.expiry, legs.start[0], legs.end[0]))
+        return expiry, start, maturity
 
 
 class LegHeld(NamedTuple):

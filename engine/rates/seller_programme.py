@@ -29,7 +29,8 @@ class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     Hedges are struck where the option is, so that those of one option are deals in one swap.
     """
 
-    delta: float | None = None  # of each leg of a strangle, managed separately; None is the at-the-money straddle
+    sells: Literal["straddle", "strangle"] = "straddle"  # at the money as one package, or legs managed separately
+    delta: float = 0.25  # of each leg of a strangle
     hedge_beyond: float = 0.0  # |fractional delta| above which a leg is hedged to zero: 0 daily, inf never
     restrike_below: float = 0.0  # part of its first gamma below which a leg is restruck; 0 never
     signals: tuple[Signal, ...] = ()  # all must be on; () sells at every close
@@ -42,7 +43,7 @@ class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     calendar: str = ""  # of expiries: that of the closes; "" is the market's
 
     def __post_init__(self) -> None:
-        _ = self.structure, self.rule, self.costs  # each refuses what makes no sense
+        _ = Structure(delta=self.delta), self.rule, self.costs  # each refuses what makes no sense
         if self.expiry_months < 1 or self.tenor_months < 1:
             raise ConfigError(
                 f"expiry_months is {self.expiry_months} and tenor_months {self.tenor_months}, but both must be >= 1; "
@@ -52,7 +53,7 @@ class Programme(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     @property
     def structure(self) -> Structure:
         """What is sold."""
-        return Structure(delta=self.delta)
+        return Structure(delta=self.delta if self.sells == "strangle" else None)
 
     @property
     def rule(self) -> Rule:

@@ -23,7 +23,7 @@ from tests.strategies.small_rates_tape import CALENDAR, USD, small_rates_tape
 NOTIONAL = 100_000_000
 PROGRAMMES = {
     "straddle": Programme(calendar=CALENDAR, option_half_spread_bp=0.5),
-    "strangle": Programme(calendar=CALENDAR, delta=0.25, hedge_beyond=0.25, signals=("expiry_curve",)),
+    "strangle": Programme(calendar=CALENDAR, sells="strangle", hedge_beyond=0.25, signals=("expiry_curve",)),
     "restruck": Programme(calendar=CALENDAR, restrike_below=0.4),
     "cash": Programme(calendar=CALENDAR, settlement="par_yield_cash", hedge_beyond=0.1),
 }
