@@ -216,6 +216,17 @@ def test_the_shadow_follows_the_unadjusted_z_spread_and_deals_nothing() -> None:
     assert ran.held() == dict(ran.state.book.wanted())
 
 
+def test_on_a_steep_curve_the_shadow_trades_coupons_where_nothing_is_cheap() -> None:
+    flat = np.full((1, 12), 0.01)  # swaps, where government yields rise by 1.2 %
+    rules = msgspec.structs.replace(RULES, entry_bp=0.8, exit_bp=0.2, hedge_bp=0.6)
+    state = Ran(small_treasuries(planted([], []), swap_rate=flat), strategy(rules, signal="z_spread_adjusted")).state
+    assert state.book.opened == []
+    coupons = dict(zip(bonds()["isin"].astype(str), bonds()["coupon"], strict=True))
+    sides = [[coupons[name] for _, name, side in state.shadow.opened if side == way] for way in (1, -1)]
+    assert max(sides[0], default=0.0) < min(sides[1], default=1.0)  # low coupons look cheap, high ones dear
+    assert state.shadow.opened
+
+
 def test_a_bond_without_a_price_of_today_is_not_dealt_and_its_packages_wait() -> None:
     errors = planted(CHEAP, DEAR, days=4)
     errors[1:] = 0.0
