@@ -185,9 +185,17 @@ class BondRv(Strategy):
             return "no curve fits these bonds"
         for name, count in day.basket.counts().items():
             self.state.left_out[name] = self.state.left_out.get(name, 0) + count
-        params, swap = self.params, self.swap_curve(desk, date, settle)
-        measures = cheap_dear(day, swap, params.rules.buckets, left_out=params.left_out)
+        measures = self.measures(desk, day, self.swap_curve(desk, date, settle))
         return Market(int(date.astype(np.int64)), day, measures, self.make_marks(day))
+
+    def measures(self, desk: Desk, day: DayFit, swap: ShiftedCurve | None) -> CheapDear:
+        """How cheap each bond is; without z-spreads where there are no swaps as long as the bonds."""
+        params = self.params
+        try:
+            return cheap_dear(day, swap, params.rules.buckets, left_out=params.left_out)
+        except ConfigError:
+            desk.decline("no z-spreads: the swap curve does not reach these bonds")
+            return cheap_dear(day, None, params.rules.buckets, left_out=params.left_out)
 
     def universe(self, desk: Desk, settle: np.datetime64) -> BondUniverse:
         """Every bond that lives; NaN for the price and the repo rate of those that have none of today."""

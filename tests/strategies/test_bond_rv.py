@@ -246,6 +246,10 @@ def test_missing_quotes_are_counted_by_reason() -> None:
     ran = Ran(small_treasuries(errors, swap_rate=no_swaps), strategy(signal="both"))
     assert ran.result.declined == {"no z-spreads: swap_rate missing or stale": 2}
     assert ran.deals() == []
+    short = small_treasuries(errors, swap_rate=np.full((2, 3), 0.02), axis_swap_tenor=np.arange(1.0, 4.0))
+    ran = Ran(short)
+    assert ran.result.declined["no z-spreads: the swap curve does not reach these bonds"] == 2
+    assert ran.state.book.opened
     few = bonds()
     few["kind"][4:] = b"TIPS"
     assert Ran(small_treasuries(errors, axis_bond=few)).result.declined == {"no curve fits these bonds": 2}
