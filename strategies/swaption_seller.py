@@ -53,6 +53,7 @@ class SwaptionSeller(Strategy):
         self.book = OpenSales(self.params.programme)
         self.sent: dict[int, Sale | None] = {}  # deals of the last close by order: the sale that one makes, or None
         self.closed_at = 0
+        self.left: set[ForwardSwap] = set()  # hedges of options that no close settled in time
         self.prefix = _prefix(desk, self.params.symbol)
 
     def on_close(self, close: events.Close, desk: Desk) -> None:
@@ -63,16 +64,26 @@ class SwaptionSeller(Strategy):
             return
         date, curve, surface = market
         sale = self.book.close(date, curve, surface)
-        off = self.book.signals_off()
-        if off:
+        if off := self.book.signals_off():
             desk.decline(f"signal off: {', '.join(off)}")
         else:
             sale.units = self.params.notional
+        self.close_lost(desk)
         for terms, (wanted, of) in self.wanted().items():
             missing = wanted - desk.notional(terms)
             if missing:
                 order = desk.deal(terms, 1 if missing > 0 else -1, notional=abs(missing))
                 self.sent[order] = sale if of is sale else None
+
+    def close_lost(self, desk: Desk) -> None:
+        """Close the hedges of options that can no longer be settled: those stay at their last mark."""
+        for sale, rates in self.book.lost:
+            if sale.units:
+                desk.decline("option not settled: no market from its expiry to the start of its swap")
+                self.left |= {_swap(*sale.days[1:], rate) for rate in rates}
+        for terms in sorted(self.left, key=lambda swap: (swap.start, swap.rate)):
+            if held := desk.notional(terms):
+                self.sent[desk.deal(terms, -1 if held > 0 else 1, notional=abs(held))] = None
 
     def on_fill(self, fill: events.Filled, desk: Desk) -> None:
         if fill.ts_event != self.closed_at:

@@ -73,6 +73,7 @@ class OpenSales:
     def __init__(self, programme: Programme) -> None:
         self.programme = programme
         self.sales: list[Sale] = []
+        self.lost: list[tuple[Sale, list[float]]] = []  # since the last close, and the rates of their hedges
         self.paths: Floats = np.zeros((0, 0, 0, 0))  # of short_gamma.trace, for each of the sales
         self.panel: OptionPanel | None = None
         self.last_pnl_bp = math.nan  # net, of the latest sale that has expired
@@ -142,8 +143,13 @@ class OpenSales:
 
     def _forget(self, date: np.datetime64) -> None:
         """What expired at an earlier close, and what no close settled in time: its swap has begun."""
-        keep = [sale.contract.legs.start[0] >= date for sale in self.sales]
-        keep = [alive and not expired for alive, expired in zip(keep, self.is_expired.tolist(), strict=True)]
+        keep, self.lost = [], []
+        for i, sale in enumerate(self.sales):
+            has_begun = bool(sale.contract.legs.start[0] < date)
+            keep.append(not has_begun and not self.is_expired[i])
+            if has_begun and not self.is_expired[i]:
+                closes = int(self.ages[i]) + 1
+                self.lost.append((sale, sorted({rate for leg in self._leg_paths[i] for rate in leg[0][:closes]})))
         self.sales = [sale for sale, kept in zip(self.sales, keep, strict=True) if kept]
         self._marks = self._marks[np.array(keep, bool)]
         oldest = self.sales[0].sold if self.sales else date

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from engine import KeptJournal, run
 from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig, Otc, OtcLimits, OtcRisk, RiskConfig
+from engine.config import load
 from engine.contracts import ForwardSwap, Swaption, unpack
 from engine.errors import ConfigError, StrategyError
 from engine.journal import RecordKind
@@ -22,8 +24,12 @@ from engine.rates.contract_panel import Sales
 from engine.rates.seller_programme import Programme
 from engine.rates.short_gamma import backtest, net_wealth_bp
 from engine.rates.trading_signals import clustering, expiry_curve, is_on, vol_carry, vol_level
-from engine.tape import Tape
+from engine.reports.banner import banner
+from engine.run import run_config
+from engine.shipped import shipped_configs
+from engine.tape import Manifest, Tape
 from engine.testing.laws import StrategyLaws
+from engine.verify import verify
 from feeds.replay import TapeFeed
 from strategies.swaption_seller import SwaptionSeller
 from tests.strategies.plain_seller import Prices, deals, exact_money, ledger_money
@@ -64,6 +70,12 @@ class Ran:
         self.result = run(self.strategy, TapeFeed(tape), broker=broker, risk=risk, journal=journal)
         self.records = journal.records
         self.ledger: Ledger = fold(self.records, tape.instruments, [Account()])
+
+    def open_terms(self) -> list[Swaption | ForwardSwap]:
+        """Of the contracts that are held at the end."""
+        held = [key for key, position in self.ledger.contracts.items() if position.size]
+        terms = [unpack(self.ledger.listings[key].terms) for key in held]
+        return [one for one in terms if isinstance(one, Swaption | ForwardSwap)]
 
     def money(self) -> dict[tuple[int, int, int], int]:
         """What every contract brought in, by start of its swap, kind (0 is a swap) and strike in 1e-14."""
@@ -183,6 +195,35 @@ def test_without_a_fresh_curve_and_surface_it_does_nothing_and_says_why() -> Non
     deals_at = {entry.ts for entry in entries(ran.records, RecordKind.FILL)}
     closed = tape_with_holes(0).rows["ts_event"].tolist()
     assert [day for day, ts in enumerate(closed) if ts not in deals_at] == [3, 7, 10]
+
+
+@pytest.mark.parametrize("programme", [Programme(calendar=CALENDAR), Programme(calendar=CALENDAR, sells="strangle")])
+def test_an_option_that_expires_without_a_market_is_settled_at_the_next_close(programme: Programme) -> None:
+    tape = small_rates_tape(2, 30)
+    tape.panels["normal_vol"][21:23] = math.nan  # the first options expire on day 21, their swaps start on day 23
+    ran = Ran(tape, programme)
+    assert min(one.start for one in ran.open_terms()) > int(tape.panels["date"][-1])
+
+
+def test_hedges_of_an_option_that_was_never_settled_are_closed() -> None:
+    tape = small_rates_tape(2, 30)
+    tape.panels["normal_vol"][21:25] = math.nan
+    ran = Ran(tape, Programme(calendar=CALENDAR))
+    reason = "option not settled: no market from its expiry to the start of its swap"
+    assert ran.result.declined[reason] == 2
+    swaps = [one for one in ran.open_terms() if isinstance(one, ForwardSwap)]
+    assert min(one.start for one in swaps) > int(tape.panels["date"][-1])
+    assert ran.result.carried["MARK"] > 0  # the options themselves, at their last mark
+
+
+def test_the_shipped_config_runs_says_its_terms_and_is_verified(tmp_path: Path) -> None:
+    config = load(shipped_configs()["swaption_seller"], sets=['feed_params.end="2006-03-01"'])
+    result = run_config(config, out=tmp_path / "run")
+    assert result.orders.sent > 200
+    assert verify(tmp_path / "run").matches
+    text = "\n".join(banner(config, Manifest(instruments=small_tape(0).instruments), 0))
+    for words in ("sells=straddle", "settlement=physical", "calendar=US government bond", "swaptions 0.5 bp of vol"):
+        assert words in text
 
 
 def test_a_signal_that_is_off_sells_nothing() -> None:
