@@ -250,9 +250,11 @@ def _give(
     files = write_files(out, exhibits)
     page = str(write_exhibits_page(out / "exhibits.html", title, facts, exhibits)) if html else ""
     lines = [title, *facts, *grid_lines(verdict_grid(exhibits))]
-    missing = [f"exhibit {one.number}: {one.missing}" for one in exhibits if one.missing]
-    if missing:
-        lines += ["", "Missing", *missing]
+    for heading, told in (
+        ("Missing", [f"exhibit {one.number}: {one.missing}" for one in exhibits if one.missing]),
+        ("Notes", [f"exhibit {one.number}: {note}" for one in exhibits for note in one.notes]),
+    ):
+        lines += ["", heading, *told] if told else []
     closing = f"page      {page}" if page else "page      with --html"
     lines += ["", f"wrote     {len(files)} files in {out}", closing]
     say(output, {"source": source, "facts": facts, "exhibits": plain(exhibits), "out": str(out), "page": page}, lines)

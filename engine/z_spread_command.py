@@ -66,7 +66,9 @@ def zspread_command(
     day = as_date(settle)
     curves = [None if file is None else read_curve(file, day, coupons_a_year) for file in (swap, government)]
     values, beta = value(read_bonds(bonds, day), day, curves[0], curves[1], coupons_a_year)  # type: ignore[arg-type]
-    basis = "the same bonds, fair on the government curve" if government else "the bonds' own z-spreads"
+    basis = (
+        "the same bonds, fair on the government curve" if government else "their own z-spreads, real cheapness included"
+    )
     facts = [
         f"settle    {day}, {values.isin.size} bonds, {coupons_a_year} coupon(s) a year",
         f"coupon    1 % more makes a bond {-beta:+.3f} bp richer by z-spread; from {basis}",

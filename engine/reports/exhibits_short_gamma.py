@@ -167,8 +167,8 @@ def rank_agreement(table: Floats) -> float:
 
 
 def unjudged_claims(why: str) -> list[Verdict]:
-    """Every claim about rules without a market to try them on."""
-    return [unjudged(claim, why) for claim, _ in CLAIMS]
+    """Every claim about rules and their returns, without a market to try them on."""
+    return [unjudged(claim, why) for claim in (*(claim for claim, _ in CLAIMS), *SHAPE_CLAIMS, AGREE)]
 
 
 def _without_vols(market: Market) -> list[Exhibit]:
