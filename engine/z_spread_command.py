@@ -64,26 +64,19 @@ def zspread_command(
     if swap is None or not settle:
         raise ConfigError("curve zspread with bonds needs --swap, a file of the swap curve, and --settle YYYY-MM-DD")
     day = as_date(settle)
-    curves = [None if file is None else read_curve(file, day, coupons_a_year) for file in (swap, government)]
-    values, beta = value(read_bonds(bonds, day), day, curves[0], curves[1], coupons_a_year)  # type: ignore[arg-type]
-    basis = (
-        "the same bonds, fair on the government curve" if government else "their own z-spreads, real cheapness included"
-    )
+    issuers = None if government is None else read_curve(government, day, coupons_a_year)
+    swaps = read_curve(swap, day, coupons_a_year)
+    values, beta = value(read_bonds(bonds, day), day, swaps, issuers, coupons_a_year)
+    basis = "their own z-spreads, real cheapness included"
+    if government is not None:
+        basis = "the same bonds, fair on the government curve"
     facts = [
         f"settle    {day}, {values.isin.size} bonds, {coupons_a_year} coupon(s) a year",
         f"coupon    1 % more makes a bond {-beta:+.3f} bp richer by z-spread; from {basis}",
     ]
-    points = [
-        Trace(name, (values.maturity - day).astype(int) / 365.25, getattr(values, key), True, values.isin.tolist())
-        for name, key in (("z", "z_spread_bp"), ("adjusted z", "adjusted_z_spread_bp"), ("swap", "swap_spread_bp"))
-    ]
-    columns = {
-        name: column.astype(str) if column.dtype.kind == "M" else column for name, column in values._asdict().items()
-    }
-    rows = [dict(zip(columns, row, strict=True)) for row in zip(*(c.tolist() for c in columns.values()), strict=True)]
+    rows = _rows(values)
     answer = {"settle": str(day), "beta_bp_per_percent": beta, "adjusted_by": basis, "bonds": rows}
-    plot = Plot("Spreads to the swap curve", "years to maturity", "bp", points)
-    return _give("z-spreads", facts, [_grid(values)], [plot], answer, rows, html, out, output)
+    return _give("z-spreads", facts, [_grid(values)], [_plot(values, day)], answer, rows, html, out, output)
 
 
 def read_bonds(file: Path, day: np.datetime64) -> dict[str, NDArray[Any]]:
@@ -223,6 +216,18 @@ def _give(
         lines += ["", f"page      {page}"]
     say(output, {**answer, "page": page, "out": str(out or "")}, lines)
     return OK
+
+
+def _rows(values: Values) -> list[dict[str, Any]]:
+    dates = values._replace(maturity=values.maturity.astype(str))
+    return [dict(zip(Values._fields, row, strict=True)) for row in zip(*(c.tolist() for c in dates), strict=True)]
+
+
+def _plot(values: Values, day: np.datetime64) -> Plot:
+    years = (values.maturity - day).astype(int) / 365.25
+    named = (("z", "z_spread_bp"), ("adjusted z", "adjusted_z_spread_bp"), ("swap spread", "swap_spread_bp"))
+    points = [Trace(name, years, getattr(values, key), True, values.isin.tolist()) for name, key in named]
+    return Plot("Spreads to the swap curve", "years to maturity", "bp", points)
 
 
 def _grid(values: Values) -> Grid:
