@@ -198,6 +198,24 @@ def costs(folder: Path, *, html: Path | None = None, no_counterfactual: bool = F
 
 
 @app.command
+def explain(folder: Path, *, out: Path | None = None, output: Output = PLAIN) -> int:
+    """What a swaption seller's P/L came from: theta, gamma, vega, curve, hedges; stress and margin by hedging rule.
+
+    Example: tickwright explain runs/swaption_seller --out daily.csv
+
+    Parameters
+    ----------
+    folder
+        Of a run of ``swaption_seller``.
+    out
+        Write each close's P/L and its parts as CSV.
+    """
+    from engine.explain_command import explain_command
+
+    return explain_command(folder, out, output)
+
+
+@app.command
 def configs(*, output: Output = PLAIN) -> int:
     """List the configs that ship.
 

@@ -32,7 +32,7 @@ SIDE_ROOMS = {
 LEAVES = {"engine.rates"}  # pure functions on arrays, which anyone may import
 # Between the user's machine and the engine: these may read clocks, folders and environments, and show reports.
 SHELL = {"cli", "commands", "costs_command", "data_commands", "doctor", "progress", "stats_command", "verify"}
-SHELL |= {"curve_command", "curve_tables", "curve_views", "exhibits_command", "z_spread_command"}
+SHELL |= {"curve_command", "curve_tables", "curve_views", "exhibits_command", "explain_command", "z_spread_command"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
 FEEDS_USE = {"tape", "events", "feed", "instruments", "errors", "verdict", "levels", "compiled", "orders", "lee_ready"}
 FEEDS_USE |= {"panel_layout", "rates"}

@@ -35,7 +35,7 @@ from engine.rates.stress import Ladder, stress_ladder
 from engine.rates.swap_curve import bootstrap_days
 from engine.rates.vol_surface import VolSurface
 from engine.run_folder import SavedRun, read
-from engine.tape import Kind, Tape
+from engine.tape import Kind, Tape, is_axis
 
 Floats = NDArray[np.float64]
 PARTS = Explained._fields[1:]
@@ -86,7 +86,7 @@ def short_gamma_report(folder: str | Path) -> SellerReport:
     params = _params(saved)
     programme, symbol = msgspec.convert(params["programme"], Programme), str(params["symbol"])
     notional, otc = int(params.get("notional", 100_000_000)), saved.config.broker.otc
-    tape = build(saved.config).feed.tape
+    tape = _as_run(build(saved.config).feed.tape, symbol)
     market = _market(tape, symbol, int(params.get("max_age_days", 0)), programme)
     sales = contract_panel(
         market.dates, market.curves, market.surface, expiry_months=programme.expiry_months,
@@ -163,6 +163,17 @@ def _params(saved: SavedRun) -> dict[str, Any]:
     if len(entry) != 1 or "programme" not in entry[0].params:
         raise RunError(f"{saved.folder} is not a run of one swaption seller; run configs/swaption_seller.toml")
     return entry[0].params
+
+
+def _as_run(tape: Tape, symbol: str) -> Tape:
+    """The tape with panels of no other days than its rows have: a run may have been cut in time."""
+    number = [instrument.symbol for instrument in tape.instruments].index(symbol)
+    closes = tape.rows[(tape.rows["kind"] == Kind.CLOSE) & (tape.rows["instrument"] == number)]
+    if not len(closes):
+        raise RunError(f"the run saw no close of {symbol}, so there is nothing to explain; run more of its tape")
+    days = slice(int(closes["order_id"].min()), int(closes["order_id"].max()) + 1)
+    panels = {name: panel if is_axis(name) else panel[days] for name, panel in tape.panels.items()}
+    return Tape(tape.rows, tape.manifest, panels)
 
 
 def _market(tape: Tape, symbol: str, max_age: int, programme: Programme) -> _Market:
@@ -294,13 +305,14 @@ def _closing(panel: OptionPanel, programme: Programme) -> Floats:
 
 
 def _ledger_by_close(saved: SavedRun, tape: Tape, symbol: str) -> tuple[NDArray[np.datetime64], Floats]:
-    """Dates of all closes, and the ledger's P/L of each in units of currency."""
+    """Dates of the run's closes, and the ledger's P/L of each in units of currency."""
     prefix = f"{symbol}." if f"{symbol}.date" in tape.panels else ""
     dates = tape.panels[f"{prefix}date"].astype("datetime64[D]")
     market = [instrument.symbol for instrument in tape.instruments].index(symbol)
     rows = tape.rows[(tape.rows["kind"] == Kind.CLOSE) & (tape.rows["instrument"] == market)]
     equity_at = dict.fromkeys(rows["ts_event"].tolist(), 0)
-    day_of = dict(zip(rows["ts_event"].tolist(), rows["order_id"].tolist(), strict=True))
+    days = rows["order_id"] - rows["order_id"].min()
+    day_of = dict(zip(rows["ts_event"].tolist(), days.tolist(), strict=True))
     cash = worth = 0
     held: dict[int, tuple[int, int, int]] = defaultdict(lambda: (0, 0, 0))  # size, mark, worth
     for entry in entries(saved.records, RecordKind.FILL, RecordKind.ADJUST, RecordKind.MARK):

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import json
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from engine import Strategy, run
 from engine.broker.impact import NoImpact
 from engine.broker.models import BrokerConfig, Otc
+from engine.cli import main
 from engine.errors import RunError
 from engine.rates.seller_programme import Programme
 from engine.reports.short_gamma import COLUMNS, SellerReport, report_lines, short_gamma_report, write_daily
@@ -55,6 +58,21 @@ def test_the_parts_add_up_to_the_ledger_and_only_rounding_is_left(name: str) -> 
     netted = 0.0 if name != "restruck" else 50.0  # sales restruck at one strike share a swap, and its half-spread
     assert np.abs(daily["rest"]).max() < 1.0 + netted
     assert found.sales > 10
+
+
+def test_a_run_that_was_cut_in_time_is_explained_over_its_own_closes(tmp_path: Path, capsys: Any) -> None:
+    tape = small_rates_tape(5, 50, move_bp=6.0)
+    tape.save(tmp_path / "tape")
+    closes = tape.rows["ts_event"]
+    feed = TapeFeed(str(tmp_path / "tape"), start=int(closes[4]), end=int(closes[40]) + 1)
+    seller = SwaptionSeller(symbol=USD, notional=NOTIONAL, programme=PROGRAMMES["cash"])
+    otc = Otc(swaption_vol_bp=0.0, swap_bp=PROGRAMMES["cash"].hedge_bp)
+    result = run(seller, feed, broker=BrokerConfig(impact=NoImpact(), otc=otc), out=tmp_path / "run")
+    assert main(["explain", str(tmp_path / "run"), "--json", "--out", str(tmp_path / "daily.csv")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["total"]["ledger"] == pytest.approx(result.pnl["USD"] / 1e6, abs=1e-6)
+    assert abs(said["total"]["rest"]) < 1.0
+    assert len((tmp_path / "daily.csv").read_text().splitlines()) == 1 + 37
 
 
 @pytest.mark.parametrize("move_bp", [6.0, 1.5])
