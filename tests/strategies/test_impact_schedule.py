@@ -38,6 +38,7 @@ class TestImpactSchedule(StrategyLaws):
         return ImpactSchedule(orders=(generated(),), market=DAY, risk_aversion=1e-4, tactics=QUICK)
 
 
+@pytest.mark.slow  # the quick suite stays under three minutes
 class TestAlmgrenChriss(StrategyLaws):
     def make_strategy(self):
         return AlmgrenChriss(orders=(generated("sell"),), market=DAY, risk_aversion=1e-3, tactics=QUICK)

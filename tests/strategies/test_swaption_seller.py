@@ -164,6 +164,7 @@ def test_so_it_does_over_a_long_history(programme: Programme) -> None:
     assert check_parity(small_rates_tape(9, 400), programme) > 10
 
 
+@pytest.mark.slow  # the quick suite stays under three minutes
 class TestLaws(StrategyLaws):
     """Chunks, no look-ahead, the same bytes, exact money; on closes some of which have holes."""
 
