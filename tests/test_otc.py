@@ -10,6 +10,7 @@ import hypothesis.strategies as st
 import msgspec
 import numpy as np
 import pytest
+from close_of_day import CLOSE_NS, DAY_NS, FIRST_DAY, ToyMarket, closes
 from hypothesis import given
 
 from engine import Strategy, Wake, events
@@ -31,7 +32,6 @@ from engine.tape import ROW, Flag, Kind, Manifest, Tape
 from engine.testing.laws import StrategyLaws
 from engine.verify import verify
 from feeds.replay import TapeFeed
-from tests.close_of_day import CLOSE_NS, DAY_NS, FIRST_DAY, ToyMarket, closes
 
 USD = "USD.RATES"
 PAYER = Swaption(kind="payer", expiry=FIRST_DAY + 3, start=FIRST_DAY + 5, maturity=FIRST_DAY + 3655, strike=0.02)

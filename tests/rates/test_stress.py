@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from small_rates_world import normal_world, random_world
 
 from engine.errors import ConfigError
 from engine.rates.contract_panel import contract_panel
@@ -15,7 +16,6 @@ from engine.rates.stress import RATES_BP, VOLS, stress_ladder
 from engine.rates.swap_curve import bootstrap_days
 from engine.rates.swaption_contract import swaption_value
 from engine.rates.vol_surface import VolSurface
-from tests.rates.small_rates_world import normal_world, random_world
 
 STRADDLE, STRANGLE = Structure(), Structure(delta=0.25)
 structures = st.sampled_from([STRADDLE, STRANGLE])

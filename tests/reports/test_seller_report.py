@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_rates_tape import CALENDAR, USD, small_rates_tape
 
 from engine import Strategy, run
 from engine.broker.impact import NoImpact
@@ -21,7 +22,6 @@ from engine.rates.seller_programme import Programme
 from engine.reports.short_gamma import COLUMNS, SellerReport, report_lines, short_gamma_report, write_daily
 from feeds.replay import TapeFeed
 from strategies.swaption_seller import SwaptionSeller
-from tests.strategies.small_rates_tape import CALENDAR, USD, small_rates_tape
 
 NOTIONAL = 100_000_000
 PROGRAMMES = {

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from plain_seller import Prices, deals, exact_money, ledger_money
+from small_rates_tape import CALENDAR, USD, Market, research_market, small_rates_tape
 
 from engine import KeptJournal, run
 from engine.broker.impact import NoImpact
@@ -32,8 +34,6 @@ from engine.testing.laws import StrategyLaws
 from engine.verify import verify
 from feeds.replay import TapeFeed
 from strategies.swaption_seller import SwaptionSeller
-from tests.strategies.plain_seller import Prices, deals, exact_money, ledger_money
-from tests.strategies.small_rates_tape import CALENDAR, USD, Market, research_market, small_rates_tape
 
 NOTIONAL = 100_000_000
 BP = 1e-4
