@@ -124,6 +124,33 @@ def test_a_smooth_curve_without_noise_is_met_within_0_15_bp() -> None:
     assert np.abs(found - Svensson().zero_rate(YEARS)).max() < 0.15e-4
 
 
+# Zero yields of 1 to 30 years, continuous, percent: SVENY01 to SVENY30 of the Federal Reserve's published curve
+# (feds200628), which is of Svensson's form (Gürkaynak, Sack and Wright 2007).
+GSW = {
+    "2026-01-30": "3.5368 3.5038 3.5712 3.6749 3.7903 3.907 4.0204 4.1284 4.23 4.325 4.4131 4.4947 4.5698 4.6387 4.7017 "
+    "4.7591 4.8113 4.8584 4.9008 4.9388 4.9726 5.0025 5.0287 5.0515 5.0711 5.0876 5.1014 5.1126 5.1213 5.1277",
+    "2026-03-06": "3.5756 3.554 3.5758 3.6294 3.7053 3.7961 3.8958 4.0 4.1049 4.2079 4.3069 4.4005 4.4874 4.5672 4.6392 "
+    "4.7034 4.7596 4.8079 4.8486 4.882 4.9082 4.9278 4.941 4.9482 4.9499 4.9464 4.9382 4.9256 4.9089 4.8885",
+}
+
+
+def svensson_through(times: np.ndarray, zero: np.ndarray) -> Svensson:
+    """The curve of Svensson's form nearest to zero rates."""
+    start = Svensson(b0=zero[-1], b1=zero[0] - zero[-1])
+    found = least_squares(lambda x: Svensson(*x).zero_rate(times) - zero, start, x_scale=np.abs(start), xtol=1e-12)
+    return Svensson(*found.x)
+
+
+# the second bends more between 9 and 20 years, where there is no knot: 0.78 bp
+@pytest.mark.parametrize(("date", "bound_bp"), [("2026-01-30", 0.5), ("2026-03-06", 1.0)])
+def test_a_published_day_of_the_federal_reserves_curve_is_met(date: str, bound_bp: float) -> None:
+    years, published = np.arange(1.0, 31.0), np.array(GSW[date].split(), float) / 100
+    curve = svensson_through(years, published)
+    assert np.abs(curve.zero_rate(years) - published).max() < 0.01e-4  # it is of that form
+    found = fitted(noise_bp=0.0, curve=curve).enhanced.curve.zero_rate(YEARS, per_year=0)
+    assert np.abs(found - curve.zero_rate(YEARS)).max() < bound_bp / 1e4
+
+
 # the last bends where knots at equal counts are far apart: no knot between 9 and 20 years
 @pytest.mark.parametrize(("month", "bound_bp"), [(199606, 0.5), (200607, 0.5), (201807, 0.5), (201201, 1.0)])
 def test_a_recorded_day_smoothed_by_svenssons_form_is_met_within_a_basis_point(
@@ -135,9 +162,7 @@ def test_a_recorded_day_smoothed_by_svenssons_form_is_met_within_a_basis_point(
         pytest.skip(f"no {file}")
     zero = pandas.read_parquet(file).set_index("yyyymm").loc[month].to_numpy() / 100
     times = np.arange(1, 361) / 12
-    start = Svensson(b0=zero[-1], b1=zero[0] - zero[-1])
-    found = least_squares(lambda x: Svensson(*x).zero_rate(times) - zero, start, x_scale=np.abs(start), xtol=1e-12)
-    curve = Svensson(*found.x)
+    curve = svensson_through(times, zero)
     day = fitted(noise_bp=0.0, curve=curve)
     years = np.arange(1.0, 29.5)
     assert np.abs(day.enhanced.curve.zero_rate(years, per_year=0) - curve.zero_rate(years)).max() < bound_bp / 1e4
