@@ -244,7 +244,15 @@ def test_the_maps_in_the_docs_are_maps(toml):
     from feeds.columns import _complete, _instrument
 
     _complete(wanted)
-    _instrument(wanted)
+    assert f'symbol = "{_instrument(wanted).symbol}"' in toml
+
+
+def test_the_docs_show_a_map_for_quotes_orders_and_depth():
+    assert [msgspec.toml.decode(toml.encode(), type=ColumnMap).kind for toml in documented_maps()] == [
+        "quotes",
+        "orders",
+        "depth",
+    ]
 
 
 def test_recorded_orders_come_in_by_the_map_in_the_docs(recorded_data, tmp_path):
