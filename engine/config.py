@@ -23,11 +23,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from engine import live_config
 from engine.average_day import with_average_days
 from engine.broker.models import LIVE, Account, BrokerConfig, OtcRisk, RiskConfig
 from engine.errors import ConfigError
 from engine.feed import Feed
 from engine.instruments import MICRO
+from engine.live_config import Live
 from engine.names import import_class
 from engine.receive_times import check_receive_times
 from engine.shipped import shipped_tapes
@@ -77,6 +79,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     broker: BrokerConfig = BrokerConfig()
     risk: Risk = Risk()
     report: Report = Report()
+    live: Live | None = None
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,10 +144,10 @@ def parse(
         _gather_strategies(data)
         if impact := _table(data, "broker", "impact"):
             impact.setdefault("type", "propagator")  # the default model, with some of its parameters
-        preset = _table(data, "risk").get("preset", "replay")
+        preset = _table(data, "risk").get("preset", "live" if "live" in data else "replay")
         _map_money(data, _to_micro)
         if preset == "live":
-            data["risk"] = {**_beyond_defaults(LIVE), **_live_limits(_table(data, "risk"))}
+            data["risk"] = {**_beyond_defaults(LIVE), "preset": preset, **_live_limits(_table(data, "risk"))}
         config = msgspec.convert(_plain(data), Config)
         _check(config)
     except msgspec.ValidationError as error:
@@ -296,6 +299,8 @@ def _check(config: Config) -> None:
             )
     if not config.name or any(letter in config.name for letter in "/\\\0") or config.name.startswith("."):
         raise ConfigError(f"name '{config.name}' cannot name a folder; use letters, digits, - and _")
+    if config.live is not None:
+        live_config.check(config.live, names)
     if not 0 <= config.seed < 2**63:
         raise ConfigError(f"seed is {config.seed}, but must be in [0, 2^63)")
     for name in FEES:
@@ -314,7 +319,10 @@ def _beyond_defaults(risk: RiskConfig) -> dict[str, Any]:
 def _live_limits(risk: dict[str, Any]) -> dict[str, Any]:
     missing = [name for name in LIVE_MUST_SAY if not risk.get(name)]
     if missing:
-        raise ConfigError(f"$.risk: preset live needs {', '.join(missing)}; write a limit > 0 for each")
+        raise ConfigError(
+            f"$.risk: preset live needs {', '.join(missing)}; write a limit > 0 for each, "
+            'or preset = "replay" if this trades with nobody\'s money'
+        )
     return risk
 
 
@@ -324,15 +332,21 @@ def _table(data: Any, *keys: str) -> dict[str, Any]:
     return data if isinstance(data, dict) else {}
 
 
+def _list(data: Any) -> Sequence[Any]:
+    return data if isinstance(data, (list, tuple)) else ()
+
+
 def _map_money(data: dict[str, Any], convert: Callable[[Any, str], Any]) -> None:
     """Change every amount of money in place; what is not a number is left for the schema to refuse."""
     tables = [(_table(data, "broker", "fees"), FEES, "$.broker.fees"), (_table(data, "risk"), LIMITS, "$.risk")]
     for kind in OtcRisk.__struct_fields__:
         tables.append((_table(data, "risk", "otc", kind), OTC_LIMITS, f"$.risk.otc.{kind}"))
-    entries = data.get("strategies")
-    for n, entry in enumerate(entries if isinstance(entries, list) else []):
+    for n, entry in enumerate(_list(data.get("strategies"))):
         cash = _table(entry, "account", "cash")
         tables.append((cash, tuple(cash), f"$.strategies[{n}].account.cash"))
+    for n, client in enumerate(_list(_table(data, "live").get("clients"))):
+        cash = _table(client, "cash")
+        tables.append((cash, tuple(cash), f"$.live.clients[{n}].cash"))
     for table, keys, path in tables:
         for key in keys:
             if isinstance(table.get(key), (int, float, Decimal)) and not isinstance(table[key], bool):
@@ -378,7 +392,8 @@ def resolve_paths(config: Config, folder: Path, where: str) -> Config:
     if isinstance(params.get("tapes"), str):
         params["tapes"] = [params["tapes"]]
     _absolute(params, folder, f"{where}: $.feed_params")
-    return msgspec.structs.replace(config, strategies=entries, feed_params=params)
+    live = None if config.live is None else live_config.resolve(config.live, folder, where)
+    return msgspec.structs.replace(config, strategies=entries, feed_params=params, live=live)
 
 
 def _absolute(params: Any, folder: Path, at: str) -> None:
