@@ -12,12 +12,13 @@ floating point, nothing nested without a bound.
 
 from __future__ import annotations
 
-import hashlib
+from functools import cache
 from typing import Annotated, Any
 
 import msgspec
 
 from engine import events
+from engine.live import schema
 
 PROTOCOL = (1, 0)  # major: others are refused; minor: fields may be appended, with defaults
 BATCH_ROWS = 8_192  # most rows in one message
@@ -159,7 +160,7 @@ FeedReply = Market | Batch | PanelPart | Pushed | Refused
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
-class WakeTerms(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class WakeTerms(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
     """``engine.strategy.Wake``, and whether the strategy listens to fills and to other events of its orders."""
 
     every_ns: Count
@@ -463,9 +464,27 @@ admin_request = Decoder(AdminRequest, LARGEST_ORDER_FRAME)
 admin_reply = Decoder(AdminReply, LARGEST_REPLY_FRAME)
 
 
+@cache
 def schema_digest(major: int = PROTOCOL[0]) -> bytes:
-    """BLAKE2b-128 of the messages' JSON schema: two programs that agree on it agree on every field."""
+    """BLAKE2b-128 of every message's fields: two programs that agree on it agree on each name, type and bound."""
     unions = (FeedMessage, FeedRequest, FeedReply, BrokerRequest, BrokerReply, AdminRequest, AdminReply)
-    schemas, components = msgspec.json.schema_components(unions)
-    text = msgspec.json.encode([major, schemas, components], order="deterministic")
-    return hashlib.blake2b(text, digest_size=16).digest()
+    return schema.digest(major, unions)
+
+
+def disagreement(protocol: tuple[int, int], digest: bytes, *, strict: bool) -> str:
+    """Why a peer of this version cannot be talked with, in one sentence; "" if it can.
+
+    Another minor version has fields appended, which market data lets pass both ways. On the order path (``strict``)
+    an older peer's messages are whole without them, a newer one's would be refused for them.
+    """
+    (major, minor), ours = protocol, f"{PROTOCOL[0]}.{PROTOCOL[1]}"
+    if major != PROTOCOL[0]:
+        return f"the peer speaks protocol {major}.{minor}, this side {ours}; install the same version on both sides"
+    if strict and minor > PROTOCOL[1]:
+        return f"the peer speaks protocol {major}.{minor}, newer than {ours} here; orders are not guessed at: update"
+    if minor == PROTOCOL[1] and digest != schema_digest():
+        return (
+            f"both sides say protocol {ours}, but the messages differ (schema {digest.hex()} there, "
+            f"{schema_digest().hex()} here); install the same version on both sides"
+        )
+    return ""
