@@ -20,6 +20,10 @@ class Started(Event, frozen=True, tag=True, gc=False):
     """The run begins; the first rows have not been seen yet."""
 
 
+class Idle(Event, frozen=True, tag=True, gc=False):
+    """The feed has nothing yet; no strategy is told, only who drives the loop."""
+
+
 class Quote(Event, frozen=True, tag=True, gc=False):
     """The best bid and ask after a group of rows; a side with size 0 is empty and its price means nothing."""
 

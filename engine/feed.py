@@ -16,7 +16,7 @@ class Feed(Protocol):
     tape: Tape  # instruments, sessions, corporate actions and panels of what it will hand over (rows may be empty)
 
     def read(self, *, until: int) -> NDArray[np.void] | None:
-        """The next ROW[n], n > 0, or None at the end.
+        """The next ROW[n], or None at the end; an empty one means nothing yet, and whoever drives the loop may wait.
 
         ``until`` is the next timer: a live feed that has nothing by then hands over a CLOCK row.
         """

@@ -49,7 +49,8 @@ def wakeups(
     """Yield (event, desk) after every wake-up, in time order, beginning with ``Started`` for each strategy.
 
     A generator, so that a test, a debugger or a training loop can stand between two wake-ups and use the desk;
-    ``engine.run`` is the plain way through. ``broker`` has one account for each strategy, in order.
+    ``engine.run`` is the plain way through. ``broker`` has one account for each strategy, in order. Where a feed has
+    nothing yet it may hand over an empty array: then ``Idle`` is yielded, and no strategy is woken.
     """
     strategies = [strategies] if isinstance(strategies, Strategy) else list(strategies)
     desks = [Desk(broker, account, feed.tape.sessions) for account in range(len(strategies))]
@@ -67,6 +68,8 @@ def wakeups(
             yield event, desk
         if rows is None:
             break
+        if not len(rows):
+            yield events.Idle(broker.clock), desks[0]
         rows = feed.read(until=broker.next_timer)
     for strategy, desk in zip(strategies, desks, strict=True):
         desk.stop()

@@ -48,6 +48,11 @@ class Panels:
         """Symbols of the close-of-day markets."""
         return list(self._today)
 
+    @property
+    def days(self) -> dict[str, int]:
+        """The last known day of each close-of-day market; -1 before the first."""
+        return self._today
+
     def close(self, market: str, day: int) -> bool:
         """A day of a market is known from here; False if it was known already."""
         if self._today[market] == day:

@@ -686,6 +686,11 @@ class SimulatedBroker:
         """Whether the account's kill switch is latched."""
         return bool(self._tables["accounts"]["killed"][account])
 
+    def rearm(self, account: int) -> None:
+        """Let an account trade again after ``kill``."""
+        self._drain()
+        self._tables["accounts"]["killed"][account] = 0
+
     def _drain(self) -> None:
         """Send what is in the inbox, without going on in time."""
         while (code := take_requests(self.world)) != state.DONE:
@@ -752,6 +757,16 @@ class SimulatedBroker:
         """The earliest timer of any strategy, on the strategies' clock (2^62: none)."""
         due = self._mem[_NEXT_TIMER]
         return due + self.feed if due < NEVER else NEVER
+
+    @property
+    def seen_books(self) -> NDArray[np.void]:
+        """BOOK[instruments] as strategies see them."""
+        return self._tables["books"][self._seen_from :]
+
+    @property
+    def rows_seen(self) -> int:
+        """Rows that strategies have seen so far, CLOCK rows included."""
+        return self._mem[_AT["rows_before"]] + self._mem[_AT["seen_row" if self._two_cursors else "row"]]
 
     @property
     def cause(self) -> tuple[int, int]:

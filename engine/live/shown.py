@@ -1,0 +1,102 @@
+"""What an account's desk shows, wake after wake, as the differences that a remote desk needs.
+
+Rows reach a runner from the feed; what only the broker knows (positions and money as heard, open orders, session
+volumes, displacement, which closes are known, contracts) comes with each wake, in so far as it has changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.broker.simulated import SimulatedBroker
+from engine.live import contract_rows
+from engine.live.messages import View
+
+
+class Shown:
+    """Remembers what an account was shown last.
+
+    Parameters
+    ----------
+    broker : SimulatedBroker
+    account : int
+    """
+
+    def __init__(self, broker: SimulatedBroker, account: int) -> None:
+        n = len(broker.instruments)
+        self._broker, self._account = broker, account
+        self._mine = slice(account * n, (account + 1) * n)
+        self._positions = np.zeros(n, np.int64)
+        self._volumes = np.zeros(n, np.int64)
+        self._shifts = np.zeros(n, np.int64)
+        self._cash = [0] * len(broker.currencies)
+        self._days = dict.fromkeys(broker.panels.markets, -1)
+        self._orders = b""
+        self._contracts = contract_rows.Seen()
+
+    def changes(self) -> View:
+        """What has changed since the last call (since nothing at all, on the first)."""
+        broker = self._broker
+        ledger, books = broker.ledger[self._account], broker.seen_books
+        return View(
+            positions=_moved(ledger["seen_position"], self._positions),
+            cash=self._moved_cash(),
+            volumes=_moved(books["volume"], self._volumes),
+            shifts=_moved(books["shift"], self._shifts) if broker.displaces else (),
+            days=self._moved_days(),
+            orders=self._moved_orders(),
+            contracts=None if broker.dealer is None else self._contracts.changes(broker.dealer.books[self._account]),
+        )
+
+    def digest(self) -> bytes:
+        """BLAKE2b-128 of positions, cash and open orders as last shown."""
+        return digest_of(self._positions, self._cash, self._orders)
+
+    def _moved_cash(self) -> tuple[int, ...]:
+        found: list[int] = []
+        for i, currency in enumerate(self._broker.currencies):
+            money = self._broker.cash(self._account, currency)
+            if money != self._cash[i]:
+                self._cash[i] = money
+                found += (i, money)
+        return tuple(found)
+
+    def _moved_days(self) -> tuple[int, ...]:
+        if not self._days:
+            return ()
+        found: list[int] = []
+        for i, (market, day) in enumerate(self._broker.panels.days.items()):
+            if self._days[market] != day:
+                self._days[market] = day
+                found += (i, day)
+        return tuple(found)
+
+    def _moved_orders(self) -> bytes | None:
+        orders = self._broker.open_orders(self._account)
+        table = np.array(orders, np.int64).tobytes() if orders else b""
+        if table == self._orders:
+            return None
+        self._orders = table
+        return table
+
+
+def digest_of(positions: NDArray[np.int64], cash: list[int], orders: bytes) -> bytes:
+    """What both sides of a wake agree on."""
+    digest = hashlib.blake2b(positions.tobytes(), digest_size=16)
+    digest.update(np.array(cash, np.int64).tobytes())
+    digest.update(orders)
+    return digest.digest()
+
+
+def _moved(now: NDArray[Any], last: NDArray[np.int64]) -> tuple[int, ...]:
+    """(index, value, ...) where a column has changed, and remember it."""
+    changed = np.flatnonzero(now != last)
+    if not len(changed):
+        return ()
+    values = now[changed]
+    last[changed] = values
+    return tuple(np.column_stack([changed, values]).ravel().tolist())
