@@ -96,7 +96,7 @@ class PanelShape(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A panel of the market: the shape of one day of it, or of the whole of an ``axis_`` panel."""
 
     name: Name
-    dtype: Annotated[str, msgspec.Meta(max_length=16)]
+    dtype: Text  # numpy's ("<f8"); of a table with named columns, a JSON list of [name, type]
     shape: Annotated[tuple[Count, ...], msgspec.Meta(max_length=8)]
     days: Count  # 0 for an axis_ panel
 
