@@ -14,3 +14,13 @@ def utc_now() -> str:
 def seconds() -> float:
     """A stopwatch: seconds since some moment, never going back."""
     return time.perf_counter()
+
+
+def monotonic_ns() -> int:
+    """The system's clock that never goes back, in ns: for time-outs."""
+    return time.monotonic_ns()
+
+
+def wall_ns() -> int:
+    """The wall clock, ns since 1970 UTC: to measure how late something is."""
+    return time.time_ns()

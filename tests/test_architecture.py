@@ -25,7 +25,7 @@ SIDE_ROOMS = {
     "engine.reports": {"engine.reports"},
     "engine.testing": {"engine.testing"},
     "engine.learning": {"engine.learning"},
-    "engine.live": {"engine.live"},
+    "engine.live": {"engine.live", "engine.reports.banner", "engine.reports.formats", "engine.reports.summary"},
     "engine.sweep": {"engine.sweep"},
     "engine.rates": {"engine.rates"},
 }
@@ -34,6 +34,7 @@ LEAVES = {"engine.rates"}  # pure functions on arrays, which anyone may import
 SHELL = {"cli", "commands", "costs_command", "data_commands", "doctor", "progress", "stats_command", "verify"}
 SHELL |= {"curve_command", "curve_tables", "curve_views", "exhibits_command", "explain_command", "z_spread_command"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
+SHELL |= {"shell", "supervisor", "session", "paper_command", "top_command", "metrics"}  # of engine.live
 FEEDS_USE = {"tape", "events", "feed", "instruments", "errors", "verdict", "levels", "compiled", "orders", "lee_ready"}
 FEEDS_USE |= {"panel_layout", "rates"}
 BANNED_MODULES = {"time", "random", "uuid", "secrets", "asyncio", "threading", "multiprocessing", "locale"}
@@ -80,7 +81,7 @@ def test_the_core_imports_no_side_room_and_side_rooms_import_only_the_core_and_t
         allowed = (
             SIDE_ROOMS[room]
             if room
-            else {"engine.reports", "engine.rates"}
+            else {"engine.reports", "engine.rates", "engine.live"}
             if name.split(".")[1:2][0:1] and name.split(".")[1] in SHELL
             else set()
         )

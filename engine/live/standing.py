@@ -60,8 +60,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, int] = {}  # messages not accepted, by reason
     latches: list[Latch] = []
     accounts: list[AccountStanding] = []
-    unsent: int = 0  # frames that a link did not take, or whose receiver was gone
-    commit_us: int = 0  # the slowest commit of the last second
 
 
 def parse(data: bytes) -> Standing:
