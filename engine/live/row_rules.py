@@ -1,0 +1,117 @@
+"""What a batch of rows must be before anything believes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.instruments import Instrument
+from engine.live.messages import Batch
+from engine.live.panel_parts import PanelParts
+from engine.tape import ROW, Kind, is_axis
+
+SIZE = ROW.itemsize
+KINDS = max(Kind)
+
+
+class Block(NamedTuple):
+    """Rows that keep the rules among themselves."""
+
+    first: int  # number of the first numbered row, or of the one after the clocks
+    numbered: int
+    data: memoryview  # 64 bytes a row
+    table: NDArray[np.void]  # ROW[n], the same bytes
+
+    @property
+    def rows(self) -> int:
+        """Rows, CLOCK rows included."""
+        return len(self.table)
+
+    def after(self, numbered: int) -> Block:
+        """Without so many numbered rows, and the clocks before the last of them."""
+        cut = numbered if self.numbered == self.rows else self._place_after(numbered)
+        return Block(self.first + numbered, self.numbered - numbered, self.data[cut * SIZE :], self.table[cut:])
+
+    def without_clocks_until(self, ts: int, is_clock: bool) -> Block:
+        """Without the clocks at its head that promise no more than a row at ``ts`` does (a clock: later rows alone)."""
+        cut = 0
+        if self.numbered < self.rows:
+            least = ts + is_clock
+            while cut < self.rows and self.table["kind"][cut] == Kind.CLOCK and self.table["ts_event"][cut] < least:
+                cut += 1
+        return self if cut == 0 else Block(self.first, self.numbered, self.data[cut * SIZE :], self.table[cut:])
+
+    def bytes_of(self, numbered: int | None = None) -> memoryview:
+        """The bytes of the first numbered rows, or of all, without clocks."""
+        if self.numbered == self.rows:
+            return self.data if numbered is None else self.data[: numbered * SIZE]
+        return memoryview(self.table[self.table["kind"] != Kind.CLOCK][:numbered].tobytes())
+
+    def _place_after(self, numbered: int) -> int:
+        return int(np.flatnonzero(self.table["kind"] != Kind.CLOCK)[numbered - 1]) + 1 if numbered else 0
+
+
+class RowRules:
+    """The rules of one market.
+
+    Parameters
+    ----------
+    instruments : sequence of Instrument
+    panels : PanelParts
+    """
+
+    def __init__(self, instruments: Sequence[Instrument], panels: PanelParts) -> None:
+        self._count = len(instruments)
+        self._panels = panels
+        self._needed = _panels_of_closes(instruments, [name for name in panels.arrays if not is_axis(name)])
+
+    def block(self, batch: Batch) -> tuple[Block | None, str]:
+        """The rows of a batch; None and the reason code of the rule that they break.
+
+        CORRUPT: not whole rows, an unknown kind, another count of numbered rows than it says, a close beyond the
+        panels. UNKNOWN_INST. TIME_BACK: a row before the one before it, or not after a CLOCK row before it.
+        """
+        if len(batch.rows) % SIZE:
+            return None, "CORRUPT"
+        rows = np.frombuffer(batch.rows, ROW)
+        kind, times = rows["kind"], rows["ts_event"]
+        clock = kind == Kind.CLOCK
+        clocks = int(np.count_nonzero(clock))
+        if len(rows) - clocks != batch.n or kind.min() < 1 or kind.max() > KINDS:
+            return None, "CORRUPT"
+        if rows["instrument"].max() >= self._count:
+            return None, "UNKNOWN_INST"
+        earliest = times[:-1] + (clock[:-1] & ~clock[1:]) if clocks else times[:-1]
+        if (times[1:] < earliest).any():
+            return None, "TIME_BACK"
+        block = Block(batch.first, batch.n, memoryview(batch.rows), rows)
+        if any(not self._panels.has(*key) for at in self.closes(block) for key in self.needed(*_close(rows[at]))):
+            return None, "CORRUPT"
+        return block, ""
+
+    def closes(self, block: Block) -> list[int]:
+        """Where in a block there are closes that need panels."""
+        if not self._needed:
+            return []
+        at = np.flatnonzero(block.table["kind"] == Kind.CLOSE)
+        return [place for place in at.tolist() if int(block.table["instrument"][place]) in self._needed]
+
+    def needed(self, instrument: int, day: int) -> list[tuple[str, int]]:
+        """The days of panels that must be there before a close is handed over."""
+        return [(name, day) for name in self._needed.get(instrument, ())]
+
+
+def _panels_of_closes(instruments: Sequence[Instrument], panels: Sequence[str]) -> dict[int, list[str]]:
+    """For each close-of-day market its own panels, and those that bear no market's name (``engine.panels``)."""
+    markets = [n for n, one in enumerate(instruments) if one.kind == "rates"] or list(range(len(instruments)))
+    symbols = [instruments[n].symbol for n in markets]
+    shared = [name for name in panels if not any(name.startswith(f"{symbol}.") for symbol in symbols)]
+    needed = {n: shared + [name for name in panels if name.startswith(f"{instruments[n].symbol}.")] for n in markets}
+    return {n: names for n, names in needed.items() if names}
+
+
+def _close(row: np.void) -> tuple[int, int]:
+    return int(row["instrument"]), int(row["order_id"])
