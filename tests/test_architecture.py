@@ -35,6 +35,7 @@ SHELL = {"cli", "commands", "costs_command", "data_commands", "doctor", "progres
 SHELL |= {"curve_command", "curve_tables", "curve_views", "exhibits_command", "explain_command", "z_spread_command"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
 SHELL |= {"shell", "supervisor", "session", "paper_command", "top_command", "metrics"}  # of engine.live
+SHELL |= {"authority", "keys", "self_test", "sockets"}  # of engine.live, too
 FEEDS_USE = {"tape", "events", "feed", "instruments", "errors", "verdict", "levels", "compiled", "orders", "lee_ready"}
 FEEDS_USE |= {"panel_layout", "rates"}
 BANNED_MODULES = {"time", "random", "uuid", "secrets", "asyncio", "threading", "multiprocessing", "locale"}
