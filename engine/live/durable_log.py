@@ -87,10 +87,13 @@ class DurableLog:
         self.path = path
         self._high_water = high_water
         self._failure: str | None = None
-        self.committed, self._chain = verify(path, high_water.mark or begin(path, high_water, durable))
-        # From here the file changes: what is known of it as a whole no longer holds.
-        high_water.write(Mark(self.committed, self._chain.digest()), to_disk=durable)
+        mark = high_water.mark or begin(path, high_water, durable)
+        self.committed, self._chain = verify(path, mark)
+        high_water.write(Mark(mark.count, mark.chain), to_disk=durable)  # from here on the file changes
         self._connection = writer(path, durable)
+        # What a crash left behind the mark may not be on disk yet; folded away it is.
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        high_water.write(Mark(self.committed, self._chain.digest()))
         self._heads: list[int] = []  # kind << 24 | length of each entry not yet committed
         self._payloads: list[bytes] = []
         self._unfolded = 0  # bytes since the last checkpoint
