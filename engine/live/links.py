@@ -1,27 +1,25 @@
 """A role's sockets by link name: frames in, frames out, nothing waits and nothing grows without bound.
 
-A ROUTER knows its peers, so what one of them does not take is kept for that peer alone, in order, up to ``KEPT`` bytes
-and ``STALE_NS``; then it is dropped and counted, as is what is for a peer that has gone, or what another kind of socket
-does not take at once: nobody wants an order sent later. The protocols expect losses.
+A server knows its peers (``Door``), so what one of them does not take is kept for that peer alone, in order, up to
+``KEPT`` bytes and ``STALE_NS``; then it is dropped and counted, as is what is for a peer that has gone, or what another
+kind of socket does not take at once: nobody wants an order sent later. The protocols expect losses.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import zmq
 
 from engine import clock
+from engine.live.door import Door, Sent, receive_one
 from engine.live.role import Frame, Send
 
 KEPT = 16 << 20  # bytes a peer
 STALE_NS = 5_000_000_000  # older frames are of no use to a peer that takes none
-FAULTS = 3  # messages of a wrong number of frames after which a key is no longer heard
 RETRY_MS = 1  # while frames are kept
-
-IsAllowed = Callable[[str, str], bool]  # (link, public key): may it still speak there?
 
 
 class _Kept(NamedTuple):
@@ -34,32 +32,19 @@ class Links:
 
     Parameters
     ----------
-    sockets : mapping of link name to Socket
-        Bound or connected; ROUTER, DEALER, SUB or XPUB.
-    is_allowed : callable, optional
-        Asked about the key of each message on a ROUTER: a handshake proves who it is, but not that it still may.
-    key_of : callable, optional
-        The public key that a frame's handshake proved; "" without encryption.
+    sockets : mapping of link name to Door or Socket
+        Doors of bound ROUTERs; DEALER, SUB and XPUB as they are.
     """
 
-    def __init__(
-        self,
-        sockets: Mapping[str, zmq.Socket[bytes]],
-        *,
-        is_allowed: IsAllowed | None = None,
-        key_of: Callable[[zmq.Frame], str] = lambda frame: "",
-    ) -> None:
-        self._sockets = dict(sockets)
-        self._is_allowed = is_allowed
-        self._key_of = key_of
+    def __init__(self, sockets: Mapping[str, Door | zmq.Socket[bytes]]) -> None:
+        self._doors = {name: one for name, one in sockets.items() if isinstance(one, Door)}
+        self._sockets = {name: one.socket if isinstance(one, Door) else one for name, one in sockets.items()}
         self._names = {socket: name for name, socket in self._sockets.items()}
         self._poller = zmq.Poller()
         for socket in self._sockets.values():
             self._poller.register(socket, zmq.POLLIN)
         self._kept: dict[tuple[str, bytes], deque[_Kept]] = {}
         self._kept_bytes: Counter[tuple[str, bytes]] = Counter()
-        self._faults: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()  # messages not handed on, by reason
         self.unsent: Counter[str] = Counter()  # frames dropped, by link
 
     def wait(self, ms: int) -> list[str]:
@@ -69,20 +54,18 @@ class Links:
 
     def receive(self, link: str) -> Frame | None:
         """The next frame of a link; None when there is none."""
+        if link in self._doors:
+            return self._doors[link].receive()
         socket = self._sockets[link]
-        while True:
-            try:
-                parts = socket.recv_multipart(zmq.NOBLOCK, copy=socket.type != zmq.ROUTER)
-            except zmq.Again:
-                return None
-            frame = self._from_peer(link, parts) if socket.type == zmq.ROUTER else _from_only(link, socket, parts)
-            if frame is not None:
-                return frame
+        data = receive_one(socket)
+        while data is not None and socket.type == zmq.XPUB:  # who listens, which no role asks
+            data = receive_one(socket)
+        return None if data is None else Frame(link, b"", "", data)
 
     def send(self, out: Send) -> None:
         """Send now, or keep for a peer that is slow, or drop and count."""
         at = (out.link, out.peer)
-        if at in self._kept or self._is_taken(at, out.data) is False:
+        if at in self._kept or self._try(at, out.data) == "busy":
             self._keep(at, out.data)
 
     def flush(self) -> None:
@@ -90,11 +73,11 @@ class Links:
         for at, kept in list(self._kept.items()):
             oldest = clock.monotonic_ns() - STALE_NS
             while kept:
-                taken = self._is_taken(at, kept[0].data)
-                if taken is False and kept[0].since > oldest:
+                sent = self._try(at, kept[0].data)
+                if sent == "busy" and kept[0].since > oldest:
                     break
                 self._kept_bytes[at] -= len(kept.popleft().data)
-                self.unsent[at[0]] += taken is False
+                self.unsent[at[0]] += sent == "busy"
             if not kept:
                 del self._kept[at], self._kept_bytes[at]
 
@@ -106,34 +89,18 @@ class Links:
         for socket in self._sockets.values():
             socket.close(linger=linger_ms)
 
-    def _from_peer(self, link: str, parts: Any) -> Frame | None:
-        key = self._key_of(parts[-1])
-        if self._faults[key] >= FAULTS or (self._is_allowed is not None and not self._is_allowed(link, key)):
-            self.refused["NOT_ALLOWED"] += 1
-            return None
-        if len(parts) != 2:
-            self._faults[key] += 1
-            self.refused["FRAMES"] += 1
-            return None
-        return Frame(link, parts[0].bytes, key, parts[1].bytes)
-
-    def _is_taken(self, at: tuple[str, bytes], data: bytes) -> bool | None:
-        """True: on its way. None: dropped. False: not now."""
+    def _try(self, at: tuple[str, bytes], data: bytes) -> Sent:
+        """Send if that is possible now; only a door's peer may be "busy"."""
         link, peer = at
-        socket = self._sockets[link]
+        if link in self._doors:
+            sent = self._doors[link].send(peer, data)
+            self.unsent[link] += sent == "gone"
+            return sent
         try:
-            socket.send_multipart([peer, data] if socket.type == zmq.ROUTER else [data], zmq.NOBLOCK)
-            return True
+            self._sockets[link].send(data, zmq.NOBLOCK)
         except zmq.Again:
-            if socket.type == zmq.ROUTER:
-                return False
             self.unsent[link] += 1
-            return None
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self.unsent[link] += 1
-            return None
+        return "sent"
 
     def _keep(self, at: tuple[str, bytes], data: bytes) -> None:
         if self._kept_bytes[at] + len(data) > KEPT:
@@ -141,10 +108,3 @@ class Links:
             return
         self._kept_bytes[at] += len(data)
         self._kept.setdefault(at, deque()).append(_Kept(clock.monotonic_ns(), data))
-
-
-def _from_only(link: str, socket: zmq.Socket[bytes], parts: Any) -> Frame | None:
-    """Of a socket with one other side; what an XPUB hears is who listens, which no role asks."""
-    if socket.type == zmq.XPUB or len(parts) != 1:
-        return None
-    return Frame(link, b"", "", parts[0])

@@ -10,6 +10,7 @@ import pytest
 import zmq
 
 from engine.live import links, role_disk, shell
+from engine.live.door import Door
 from engine.live.links import Links
 from engine.live.role import Append, Committed, Frame, Input, KeepRows, Operator, Output, Send, Stop, Tick
 from engine.live.role_disk import GROUP, RoleDisk
@@ -82,7 +83,7 @@ def pair() -> Iterator[tuple[zmq.Socket[bytes], zmq.Socket[bytes]]]:
 
 
 def run(core: Scripted, router: zmq.Socket[bytes] | None = None, **more: object) -> int:
-    return Shell(core, Links({"orders": router} if router else {}), **more).run()  # type: ignore[arg-type]
+    return Shell(core, Links({"orders": Door(router, "orders", None)} if router else {}), **more).run()  # type: ignore[arg-type]
 
 
 def test_a_frame_reaches_the_core_and_what_it_says_reaches_the_peer_even_just_before_the_end(pair) -> None:
@@ -206,7 +207,7 @@ def test_what_a_slow_peer_does_not_take_is_kept_in_order_and_bounded(pair, monke
     router, dealer = pair
     dealer.send(b"hello")
     monkeypatch.setattr(links, "KEPT", 4 * 1_000)
-    both = Links({"orders": router})
+    both = Links({"orders": Door(router, "orders", None)})
     assert both.wait(1_000) == ["orders"]
     assert both.receive("orders") is not None
     for i in range(5_000):
@@ -224,24 +225,6 @@ def test_what_a_slow_peer_does_not_take_is_kept_in_order_and_bounded(pair, monke
 
 
 def test_a_peer_that_is_gone_costs_nothing_and_is_counted(pair) -> None:
-    both = Links({"orders": pair[0]})
+    both = Links({"orders": Door(pair[0], "orders", None)})
     both.send(Send("orders", b"nobody", b"x"))
     assert both.unsent["orders"] == 1
-
-
-def test_a_message_of_other_than_one_frame_is_dropped_and_after_three_its_key_is_not_heard(pair) -> None:
-    router, dealer = pair
-    both = Links({"orders": router}, key_of=lambda frame: "somebody")
-    for _ in range(3):
-        dealer.send_multipart([b"a", b"b"])
-    dealer.send(b"a good one, too late")
-    assert both.receive("orders") is None
-    assert both.refused == {"FRAMES": 3, "NOT_ALLOWED": 1}
-
-
-def test_who_may_not_speak_is_not_heard(pair) -> None:
-    router, dealer = pair
-    both = Links({"orders": router}, is_allowed=lambda link, key: key == "good", key_of=lambda frame: "bad")
-    dealer.send(b"hello")
-    assert both.receive("orders") is None
-    assert both.refused == {"NOT_ALLOWED": 1}
