@@ -29,13 +29,12 @@ from engine.events import Event, Started
 from engine.feed import Feed
 from engine.journal import RECORD, Journal, read_journal
 from engine.names import source_digest
-from engine.portfolio import fold
+from engine.outcome import outcome
 from engine.receive_times import check_receive_times
 from engine.recipe import recipe
-from engine.result import Result, balances, count_carried, count_orders, holdings, market_vwap, parent_cost
+from engine.result import Result
 from engine.strategy import Strategy
 from engine.tape import ROW, Kind
-from engine.venue_fee import charged_fills, impact_charges
 
 if TYPE_CHECKING:
     from engine.broker.simulated import SimulatedBroker
@@ -351,42 +350,20 @@ def _result(
     journal: Journal,
     broker: BrokerConfig,
 ) -> Result:
-    records = journal.records if isinstance(journal, KeptJournal) else _written(journal)
-    instruments = feed.tape.instruments
-    ledger = fold(records, instruments, accounts)
-    numbers = {instrument.symbol: number for number, instrument in enumerate(instruments)}
-    pieces = getattr(feed, "parts", [feed.tape.rows])
-    orders_charged, holdings_charged = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
-    taken = charged_fills(records, broker)
-    for record, money in zip(taken, impact_charges(taken, broker.fees, instruments), strict=True):
-        orders_charged[int(record["account"]), int(record["order_no"])] += money
-        holdings_charged[int(record["account"]), int(record["instrument"])] += money
-    parents = []
-    for account, desk in enumerate(desks):
-        for parent in desk.parents:
-            number = numbers[parent.order.symbol]
-            vwap = market_vwap(pieces, number, parent.order.start, parent.order.end)
-            owner = accounts[account].name
-            parents.append(
-                parent_cost(parent, account, owner, instruments[number], records, vwap, orders_charged),
-            )
-    return Result(
+    return outcome(
+        journal.records if isinstance(journal, KeptJournal) else _written(journal),
         name=name,
-        fingerprint=journal.fingerprint,
         seed=seed,
         partial=partial,
+        fingerprint=journal.fingerprint,
         rows=counted.rows,
-        ts_first=counted.ts_first,
-        ts_last=counted.ts_last,
-        synthetic=feed.tape.manifest.synthetic,
-        records=len(records),
-        orders=count_orders(records),
-        balances=balances(ledger),
-        holdings=holdings(ledger, holdings_charged),
-        parents=parents,
-        verdict=feed.tape.manifest.verdict,
-        carried=count_carried(records),
-        declined=dict(sorted(sum((desk.declined for desk in desks), Counter()).items())),
+        span=(counted.ts_first, counted.ts_last),
+        manifest=feed.tape.manifest,
+        pieces=getattr(feed, "parts", [feed.tape.rows]),
+        accounts=accounts,
+        parents=[desk.parents for desk in desks],
+        declined=sum((desk.declined for desk in desks), Counter()),
+        broker=broker,
     )
 
 
