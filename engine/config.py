@@ -171,16 +171,7 @@ def build(config: Config, *, feed_overrides: Mapping[str, Any] | None = None) ->
     ConfigError, TapeError
         If a name, a parameter or a tape is wrong.
     """
-    strategies, entries = [], []
-    for n, entry in enumerate(config.strategies):
-        at = f"$.strategies[{n}]" if len(config.strategies) > 1 else "$"
-        cls = import_class(entry.strategy, Strategy, f"{config.name}: {at}.strategy")
-        try:
-            params = msgspec.convert(entry.params, cls.Params, dec_hook=_decode)
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"{config.name}: {explain(error, cls.Params, f'{at}.params')}") from None
-        strategies.append(cls(params))
-        entries.append(msgspec.structs.replace(entry, params=msgspec.to_builtins(params, enc_hook=str)))
+    strategies, entries = make_strategies(config)
     feed = make_feed(config, feed_overrides)
     try:
         check_receive_times(config.broker, feed)
@@ -190,6 +181,22 @@ def build(config: Config, *, feed_overrides: Mapping[str, Any] | None = None) ->
     return Setup(
         config=msgspec.structs.replace(config, strategies=entries, broker=broker), feed=feed, strategies=strategies
     )
+
+
+def make_strategies(config: Config) -> tuple[list[Strategy], list[StrategyConfig]]:
+    """The strategies alone, and their entries with every parameter spelled out; raises as ``build`` does."""
+    strategies: list[Strategy] = []
+    entries: list[StrategyConfig] = []
+    for n, entry in enumerate(config.strategies):
+        at = f"$.strategies[{n}]" if len(config.strategies) > 1 else "$"
+        cls = import_class(entry.strategy, Strategy, f"{config.name}: {at}.strategy")
+        try:
+            params = msgspec.convert(entry.params, cls.Params, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{config.name}: {explain(error, cls.Params, f'{at}.params')}") from None
+        strategies.append(cls(params))
+        entries.append(msgspec.structs.replace(entry, params=msgspec.to_builtins(params, enc_hook=str)))
+    return strategies, entries
 
 
 def make_feed(config: Config, overrides: Mapping[str, Any] | None = None) -> Feed:

@@ -686,6 +686,10 @@ class SimulatedBroker:
         """Whether the account's kill switch is latched."""
         return bool(self._tables["accounts"]["killed"][account])
 
+    def orders_sent(self, account: int) -> int:
+        """The number of the account's last order."""
+        return int(self._tables["accounts"]["sent"][account])
+
     def rearm(self, account: int) -> None:
         """Let an account trade again after ``kill``."""
         self._drain()

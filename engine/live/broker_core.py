@@ -59,6 +59,7 @@ class Stamp(NamedTuple):
 
     rows: int  # handed to the loop, CLOCK rows included
     wakes: int  # of all accounts so far
+    idle: bool = False  # no answer is awaited: the last wake has been answered, and all rows are used up
 
 
 class BadRequest(ValueError):
@@ -149,7 +150,7 @@ class BrokerCore:
     @property
     def stamp(self) -> Stamp:
         """Where an input would be applied now."""
-        return Stamp(self.rows, self.wakes)
+        return Stamp(self.rows, self.wakes, self.waiting is None)
 
     @property
     def seq(self) -> int:
@@ -236,6 +237,10 @@ class BrokerCore:
             unpack(Packed(*deal.terms))
         except (TypeError, ValueError, StrategyError) as error:
             raise BadRequest(f"request {i}: these are no terms of a contract: {error}") from None
+
+    def next_order(self, account: int) -> int:
+        """The number that the account's next order will have."""
+        return self.venue.orders_sent(account) + 1
 
     def kill(self, account: int) -> None:
         """Latch an account's kill switch."""
@@ -335,16 +340,16 @@ def bring_to(core: BrokerCore, stamp: Stamp, read: Any) -> list[tuple[int, Water
         If there are not so many rows or wakes.
     """
     told: list[tuple[int, Watermark | Report]] = []
-    while core.wakes < stamp.wakes or core.rows < stamp.rows:
-        if core.waiting is not None and core.wakes < stamp.wakes:
+    while True:
+        if core.waiting is not None and (core.wakes < stamp.wakes or (stamp.idle and core.rows == stamp.rows)):
             told += core.answer()
         elif core.rows < stamp.rows:
             rows = read(core.rows, stamp.rows - core.rows)
             if not len(rows):
                 raise RunError(f"the log speaks of row {stamp.rows}, but only {core.rows} were kept")
             told += core.take_rows(rows)
-        elif core.waiting is not None:
-            break
         else:
-            raise RunError(f"the log speaks of wake {stamp.wakes}, but these rows give {core.wakes}")
+            break
+    if core.wakes != stamp.wakes:
+        raise RunError(f"the log speaks of wake {stamp.wakes}, but these rows give {core.wakes}")
     return told

@@ -255,6 +255,7 @@ class Progress(OrderMessage, frozen=True, array_like=True, tag="P", gc=False, fo
     wake: Count
     requests: Requests
     more: bool = False
+    first: Count = 0  # place of the first of these requests in the whole answer
 
 
 class Orders(OrderMessage, frozen=True, array_like=True, tag="O", gc=False, forbid_unknown_fields=True):
@@ -273,7 +274,7 @@ class Beat(OrderMessage, frozen=True, array_like=True, tag="T", gc=False, forbid
 
 
 class Done(OrderMessage, frozen=True, array_like=True, tag="F", gc=False, forbid_unknown_fields=True):
-    """The strategy has stopped: its parent orders (JSON list) and what it declined, for the reports."""
+    """The strategy has stopped: its parent orders (zlib of a JSON list) and what it declined, for the reports."""
 
     parents: Blob
     declined: Annotated[dict[Text, Count], msgspec.Meta(max_length=1_024)]

@@ -72,9 +72,8 @@ class RemoteBroker:
                 venue=self, open_market=open_market,
             )  # fmt: skip
         n = len(self.instruments)
-        self._books = SimulatedBroker(
-            self.instruments, sessions=(), config=BrokerConfig(latency=_INSTANT, impact=NoImpact()), wants=((False,) * 2,)
-        )  # fmt: skip
+        plain = BrokerConfig(latency=_INSTANT, impact=NoImpact())
+        self._books = SimulatedBroker(self.instruments, sessions=(), config=plain, wants=((False, False),))
         self._rows: deque[NDArray[np.void]] = deque()  # numbered ones that the books have not seen
         self._seen = 0  # numbered rows in the books
         self._held = 0  # and in ``_rows``
@@ -99,6 +98,11 @@ class RemoteBroker:
         """What the strategy has asked for since the last call, in order."""
         requests, self._requests = self._requests, []
         return requests
+
+    @property
+    def ahead(self) -> int:
+        """Rows that came before their wakes."""
+        return self._held
 
     @property
     def waits(self) -> bool:

@@ -51,6 +51,11 @@ class RunnerCore:
         self._inbox = Inbox(tape)
         self._loop = wakeups(strategy, self._inbox, self.broker)  # type: ignore[arg-type]
 
+    @property
+    def next_wake(self) -> int:
+        """The wake that comes next."""
+        return self._next
+
     def take_rows(self, rows: NDArray[np.void]) -> list[Answer]:
         """ROW[n] that come next from the feed."""
         self._inbox.put(rows)
@@ -95,5 +100,3 @@ class RunnerCore:
             self.last += 1
             answers.append(Answer(self.last, self.broker.take_requests()))
         return answers
-
-

@@ -1,0 +1,686 @@
+"""The paper broker: a market core, the feed that drives it, those who trade on it, and a log that survives.
+
+1. It joins the feed and waits until every strategy of the config has said ``Hello``; then the market begins.
+2. Rows go to the core (``broker_core``). At a wake the account's ``Watermark`` goes out, and the market stands still
+   until its ``Progress`` comes, or ``hold_ns`` is over: then it goes on, and what comes later is applied late.
+3. Every input is logged where it was applied, every record as it is made. Nothing that depends on an entry leaves
+   before the entry is on disk (``_gated``).
+4. Starting is recovering: rows and log are repeated (``broker_log``), then it joins the feed where it stopped.
+
+Nothing here reads a clock, a socket or a file: see ``engine.live.role``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.config import Config
+from engine.errors import TickwrightError
+from engine.live import messages as m
+from engine.live.attachment import Attachment
+from engine.live.broker_core import NOTHING, BadRequest, BrokerCore
+from engine.live.broker_log import Body, Entry, LogConflict, decode, encode, market_tape, members_of, rerun, with_days
+from engine.live.receiver import StreamBroken, StreamReceiver
+from engine.live.role import (
+    EX_CORRUPT,
+    EX_OK,
+    Append,
+    Committed,
+    Frame,
+    Input,
+    KeepRows,
+    Operator,
+    Output,
+    Send,
+    Stop,
+    Tick,
+)
+from engine.tape import Kind
+
+MILLISECOND = 1_000_000
+BEAT_NS = 500 * MILLISECOND
+SILENT_NS = 3 * BEAT_NS  # nothing heard of a peer: it is gone
+TELL_AGAIN_NS = 300 * MILLISECOND  # a wake that nobody answers is told again
+PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that they are done
+RECENT = 4_096  # rows that duplicates are compared with
+LEAST_TICK = MILLISECOND
+DONE = "done"  # what a Done is received as
+
+
+def no_rows(first: int, n: int) -> NDArray[np.void]:
+    """A broker that starts has kept none."""
+    return NOTHING
+
+
+class BrokerRole:
+    """A ``role.Core``.
+
+    Parameters
+    ----------
+    config : Config
+        Its strategies are attached from elsewhere; ``live.clients`` are accounts of programs without wakes.
+    log_entries : iterable of (kind, payload)
+        What the durable log holds.
+    rows, kept_rows : callable, int
+        ``rows(first, n)`` gives ROW[n] of those that were kept, of which there are ``kept_rows``.
+    hold_ns : int or None
+        How long the market waits for an answer; None: for ever.
+    owners : mapping of public key to account
+        Whose keys may act for which account; unencrypted peers (key "") are not asked.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        log_entries: Iterable[tuple[int, bytes]] = (),
+        rows: Callable[[int, int], NDArray[np.void]] = no_rows,
+        kept_rows: int = 0,
+        hold_ns: int | None = None,
+        owners: Mapping[str, str] | None = None,
+    ) -> None:
+        clients = config.live.clients if config.live else ()
+        self.config = config
+        self.accounts = [*(entry.account for entry in config.strategies), *clients]
+        self.strategies = len(config.strategies)
+        self.core: BrokerCore | None = None
+        self.market: m.Market | None = None
+        self.attachments = [Attachment(n < self.strategies) for n in range(len(self.accounts))]
+        self.refused: Counter[str] = Counter()
+        self.latches: dict[int, tuple[int, str]] = {}  # number -> (account, why) of kill switches in force
+        self.appended = self.committed = 0
+        self.market_ts = self.ts_pub = 0
+        self.skipped_wakes = 0
+        self._owners = dict(owners or {})
+        self._hold_ns = hold_ns
+        self._names = {account.name: n for n, account in enumerate(self.accounts)}
+        self._peers: dict[bytes, int] = {}  # who is attached, to which account
+        self._joined: dict[int, m.Hello] = {}
+        self._latch = 0
+        self._kills: list[tuple[int, str]] = []  # asked for before the market began
+        self._panels_kept: set[tuple[str, int, int]] = set()
+        self._out: list[Output] = []
+        self._gated: deque[tuple[int, Output]] = deque()
+        self._waits_since = 0
+        self._last_beat = 0
+        self._closing = ""
+        self._end_logged = self._end_told = False
+        self._ended_at = 0
+        self._stopped = False
+        self._next_tick = 0
+        self._now = 0
+        self._kept, self._read = kept_rows, rows
+        self._receiver = self._recover(list(log_entries))
+
+    # --- starting -----------------------------------------------------------------------------------------------------
+
+    def _recover(self, entries: list[tuple[int, bytes]]) -> StreamReceiver:
+        """Repeat what the log and the kept rows say.
+
+        Raises
+        ------
+        LogConflict
+            If they do not give what they gave.
+        """
+        self.appended = self.committed = len(entries)
+        try:
+            read = [(kind, decode(payload)) for kind, payload in entries]
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise LogConflict(f"the log holds an entry that is none ({error})") from None
+        receiver = StreamReceiver(*self._rows_kept())
+        for kind, body in read:
+            if kind == Entry.MARKET:
+                self.market = m.feed_reply(body.raw)
+                receiver.join(0, self.market)
+            elif kind == Entry.PANEL:
+                part = m.feed_message(body.raw)
+                self._panels_kept.add((part.name, part.day, part.part))
+                receiver.panel(0, msgspec.structs.replace(part, epoch=receiver.epoch))
+            elif kind == Entry.JOIN:
+                self._joined[body.account] = m.broker_request(body.raw)
+        if not self._open(receiver):
+            return receiver
+        assert self.core is not None
+        self._remember(read)
+        rerun(self.core, read, self._read, self._note)
+        while self.core.rows < self._kept and self.core.waiting is None:
+            self._note(self.core.take_rows(self._read(self.core.rows, self._kept - self.core.rows)))
+        return receiver
+
+    def _rows_kept(self) -> tuple[int, NDArray[np.void]]:
+        """How many of the kept rows are numbered, and the last of them."""
+        numbered = 0
+        for first in range(0, self._kept, 1 << 18):
+            part = self._read(first, min(1 << 18, self._kept - first))
+            numbered += int((part["kind"] != Kind.CLOCK).sum())
+        few = min(self._kept, RECENT)
+        return numbered, self._read(self._kept - few, few) if few else NOTHING
+
+    def _remember(self, read: Sequence[tuple[int, Body]]) -> None:
+        """What the log says beside inputs of the market."""
+        for kind, body in read:
+            mine = self.attachments[body.account]
+            if kind == Entry.PROGRESS:
+                mine.answers[body.wake] = digest_of(body.requests)
+            elif kind == Entry.SKIP:
+                mine.skipped.add(body.wake)
+                self.skipped_wakes += 1
+            elif kind == Entry.ORDERS and body.cid:
+                mine.cids[body.cid] = (digest_of(body.requests), body.latch)
+            elif kind == Entry.ORDERS:
+                mine.skipped.discard(body.wake)
+                mine.answers[body.wake] = digest_of(body.requests)
+                mine.late += 1
+            elif kind == Entry.KILL:
+                self._latch = max(self._latch, body.latch)
+                self.latches[body.latch] = (body.account, body.text)
+            elif kind == Entry.REARM:
+                self.latches.pop(body.latch, None)
+            elif kind == Entry.GONE:
+                mine.gone = True
+            elif kind == Entry.DONE:
+                mine.done = body.raw
+            elif kind == Entry.END:
+                self._end_logged = True
+
+    def _open(self, receiver: StreamReceiver) -> bool:
+        """The market begins once it is known and all strategies have come; False until then."""
+        if self.core is not None or self.market is None or not receiver.is_joined:
+            return False
+        if any(n not in self._joined for n in range(self.strategies)):
+            return False
+        self.core = BrokerCore(
+            market_tape(self.market, receiver.panels),
+            members_of(self.accounts, self._joined, self.strategies),
+            broker=with_days(self.config.broker, self.market),
+            risk=self.config.risk,
+            seed=self.config.seed,
+        )
+        self._note(self.core.start())
+        return True
+
+    # --- inputs -------------------------------------------------------------------------------------------------------
+
+    @property
+    def next_tick(self) -> int:
+        """As ``role.Core``."""
+        return self._next_tick
+
+    def advance(self, now: int, input: Input) -> Sequence[Output]:
+        """As ``role.Core``."""
+        if self._stopped:
+            return ()
+        self._now = max(self._now, now)
+        self._out = []
+        try:
+            self._take(input)
+            self._go_on()
+        except StreamBroken as error:
+            self._stop(EX_CORRUPT, str(error))
+        except (LogConflict, TickwrightError) as error:
+            self._stop(EX_CORRUPT if isinstance(error, LogConflict) else 1, str(error))
+        return self._out
+
+    def _take(self, input: Input) -> None:
+        match input:
+            case Frame(link="orders"):
+                self._on_orders(input)
+            case Frame(link="admin"):
+                self._on_admin(input)
+            case Frame():
+                self._on_feed(input)
+            case Committed(count):
+                self.committed = max(self.committed, count)
+            case Operator("kill", why):
+                self._kill("", why)
+            case Operator("shutdown", why):
+                self._closing = why or "asked to end"
+            case Operator() | Tick():
+                pass
+
+    def _go_on(self) -> None:
+        """Everything that may happen without a further input."""
+        self._ask_feed()
+        self._pull()
+        self._mind_time()
+        for account in range(len(self.accounts)):
+            self._tell(account)
+        self._mind_end()
+        while self._gated and self._gated[0][0] <= self.committed:
+            self._out.append(self._gated.popleft()[1])
+        self._plan_tick()
+
+    # --- the feed -----------------------------------------------------------------------------------------------------
+
+    def _on_feed(self, frame: Frame) -> None:
+        try:
+            message = (m.feed_message if frame.link == "market" else m.feed_reply)(frame.data)
+        except m.BadMessage as error:
+            self.refused[error.reason] += 1
+            return
+        if isinstance(message, m.Batch):
+            self.ts_pub = message.ts_pub
+        if isinstance(message, m.Market) and self.market is not None:
+            self._compare_markets(message)
+        self._receiver.hear(self._now, message)
+        if isinstance(message, m.PanelPart):
+            self._keep_panel(message)
+        if self.market is None and self._receiver.market is not None:
+            self.market = self._receiver.market
+            self._log(Entry.MARKET, 0, raw=m.encode(self.market))
+
+    def _compare_markets(self, market: m.Market) -> None:
+        known = self.market
+        assert known is not None
+        if (known.stream, known.content, known.manifest) != (market.stream, market.content, market.manifest):
+            raise StreamBroken(
+                "DEF_CHANGE", "the feed publishes another market than the one this session began with; start a new run"
+            )
+
+    def _keep_panel(self, part: m.PanelPart) -> None:
+        key = (part.name, part.day, part.part)
+        if key not in self._panels_kept:
+            self._panels_kept.add(key)
+            self._log(Entry.PANEL, 0, raw=m.encode(part))
+
+    def _ask_feed(self) -> None:
+        for want in self._receiver.wants(self._now):
+            self._out.append(Send("recovery", b"", m.encode(want)))
+
+    def _pull(self) -> None:
+        """Rows into the market, while it does not wait for an answer."""
+        if self.core is None and self._open(self._receiver):
+            for name, why in self._kills:
+                self._latch_one(name, why)
+            self._keep_records()
+        core = self.core
+        if core is None or core.ended or self._end_logged:
+            return
+        while core.waiting is None and core.rows < self._kept:  # kept in an earlier life, not yet taken in this one
+            self._note(core.take_rows(self._read(core.rows, min(1 << 16, self._kept - core.rows))))
+            self._keep_records()
+        while core.waiting is None and core.rows == self._kept and len(rows := self._receiver.take()):
+            self._out.append(KeepRows(rows.tobytes()))
+            self._kept += len(rows)
+            self._rows_come(rows)
+        if core.waiting is None and core.rows == self._kept and self._receiver.ended:
+            self._end()
+
+    def _rows_come(self, rows: NDArray[np.void]) -> None:
+        assert self.core is not None
+        self.market_ts = int(rows["ts_event"][-1])
+        self._note(self.core.take_rows(rows))
+        self._keep_records()
+
+    def _end(self) -> None:
+        assert self.core is not None
+        if not self._end_logged:
+            self._end_logged = True
+            self._log(Entry.END, 0)
+        self._note(self.core.end())
+        self._keep_records()
+
+    # --- what the core tells ------------------------------------------------------------------------------------------
+
+    def _note(self, told: list[tuple[int, m.Watermark | m.Report]]) -> None:
+        for account, message in told:
+            self.attachments[account].history.append(m.encode(message))
+            if isinstance(message, m.Watermark):
+                self._waits_since = self._now
+
+    def _keep_records(self) -> None:
+        assert self.core is not None
+        records = self.core.take_records()
+        step = 512 * 1024  # of one entry, whole records
+        for begin in range(0, len(records), step):
+            self._log(Entry.RECORDS, 0, raw=records[begin : begin + step])
+
+    def _tell(self, account: int) -> None:
+        mine = self.attachments[account]
+        for data in mine.due(self._now, TELL_AGAIN_NS):
+            self._send(mine.peer, data)
+
+    def _send(self, peer: bytes, data: bytes) -> None:
+        """Send once everything logged so far is on disk."""
+        self._gated.append((self.appended, Send("orders", peer, data)))
+
+    def _log(self, kind: Entry, account: int, **fields: object) -> None:
+        stamp = self.core.stamp if self.core is not None else (0, 0, False)
+        self.appended += 1
+        self._out.append(Append(int(kind), encode(Body(*stamp, account, **fields))))  # type: ignore[arg-type]
+
+    # --- orders -------------------------------------------------------------------------------------------------------
+
+    def _on_orders(self, frame: Frame) -> None:
+        try:
+            message = m.broker_request(frame.data)
+        except m.BadMessage as error:
+            self._reject(frame.peer, error.reason, str(error))
+            return
+        if isinstance(message, m.Hello):
+            self._on_hello(frame, message)
+            return
+        account = self._peers.get(frame.peer)
+        if account is None or not self._may(frame.key, account):
+            self._reject(frame.peer, "NOT_ATTACHED", "say Hello first")
+            return
+        mine = self.attachments[account]
+        mine.heard_at = self._now
+        mine.gone = False
+        match message:
+            case m.Progress():
+                self._on_progress(account, message, frame.peer)
+            case m.Orders():
+                self._on_client_orders(account, message, frame.peer)
+            case m.Beat():
+                pass
+            case m.Done():
+                if mine.done is None:
+                    mine.done = frame.data
+                    self._log(Entry.DONE, account, raw=frame.data)
+                self._send(frame.peer, m.encode(m.Received(-1, DONE, 0, False, False)))
+            case m.Goodbye():
+                self._gone(account)
+                self._forget(account)
+
+    def _reject(self, peer: bytes, reason: str, text: str, *, wake: int = -1, cid: str = "") -> None:
+        self.refused[reason] += 1
+        self._out.append(Send("orders", peer, m.encode(m.Reject(reason, text[:1000], wake, cid))))
+
+    def _may(self, key: str, account: int) -> bool:
+        return not key or not self._owners or self._owners.get(key) == self.accounts[account].name
+
+    def _on_hello(self, frame: Frame, hello: m.Hello) -> None:
+        if text := m.disagreement(hello.protocol, hello.schema, strict=True):
+            self._reject(frame.peer, "PROTOCOL", text)
+            return
+        account = self._names.get(hello.account, -1)
+        if account < 0 or not self._may(frame.key, account):
+            known = "" if frame.key else f"; this broker has {', '.join(self._names)}"
+            self._reject(frame.peer, "NOT_YOURS", f"no account '{hello.account}' for this key{known}")
+            return
+        mine = self.attachments[account]
+        if mine.peer not in (b"", frame.peer) and self._now - mine.heard_at < SILENT_NS:
+            self._reject(frame.peer, "ALREADY_ATTACHED", f"account '{hello.account}' is attached from elsewhere")
+            return
+        if text := self._misfit(account, hello):
+            self._reject(frame.peer, "OTHER_STRATEGY", text)
+            return
+        if not mine.attached and self.core is not None and hello.heard > self.core.reports[account]:
+            self._stop(
+                EX_CORRUPT,
+                f"'{hello.account}' has heard {hello.heard} reports, the journal knows {self.core.reports[account]}: "
+                "what is on disk is older than what was told; nothing is traded on it",
+            )
+            return
+        self._attach(account, frame.peer, hello)
+
+    def _misfit(self, account: int, hello: m.Hello) -> str:
+        """Why what is said in ``Hello`` does not fit the account, or ""."""
+        if self.attachments[account].attached != (hello.wake is not None):
+            kind = "a strategy" if self.attachments[account].attached else "a program without wakes"
+            return f"account '{hello.account}' is {kind}'s"
+        first = self._joined.get(account)
+        if first is not None and (first.wake, first.source) != (hello.wake, hello.source):
+            return f"the strategy of '{hello.account}' is not the one that this session began with; start a new run"
+        return ""
+
+    def _attach(self, account: int, peer: bytes, hello: m.Hello) -> None:
+        mine = self.attachments[account]
+        if account not in self._joined:
+            self._joined[account] = hello
+            self._log(Entry.JOIN, account, raw=m.encode(hello))
+        self._forget(account)
+        self._peers[peer] = account
+        mine.attach(peer, self._now, -1 if hello.replay else hello.answered, hello.heard)
+        core = self.core
+        reports = core.reports[account] if core is not None else 0
+        next_wake = core.numbers[account] if core is not None and core.waiting == account else len(mine.history)
+        ended = core is not None and core.ended
+        if core is not None and mine.attached and mine.history:
+            agreed = m.Reconcile(core.numbers[account], reports, core.digest(account))
+            self._send(peer, m.encode(agreed))
+        welcome = m.Welcome(m.PROTOCOL, self.config.name[:64], account, next_wake, reports, ended)
+        self._send(peer, m.encode(welcome))
+        if ended:
+            self._tell_end(account)
+
+    def _forget(self, account: int) -> None:
+        mine = self.attachments[account]
+        self._peers.pop(mine.peer, None)
+        mine.peer = b""
+
+    def _on_progress(self, account: int, message: m.Progress, peer: bytes) -> None:
+        mine, core = self.attachments[account], self.core
+        requests = mine.gather(message)
+        if requests is None or core is None:
+            return
+        wake = message.wake
+        if core.waiting == account and wake == core.numbers[account]:
+            self._answer(account, wake, requests, peer)
+        elif wake in mine.skipped:
+            self._answer_late(account, wake, requests, peer)
+        elif wake <= core.numbers[account] and mine.answers.get(wake, NO_REQUESTS) != digest_of(requests):
+            text = f"wake {wake} was answered otherwise before: the strategy does not do the same again"
+            self._reject(peer, "DIFFERENT_ANSWER", text, wake=wake)
+        elif wake <= core.numbers[account]:
+            mine.heard_answer(wake, self._now)
+            if requests:
+                self._send(peer, m.encode(m.Received(wake, "", 0, True, False)))
+
+    def _answer(self, account: int, wake: int, requests: list[m.Request], peer: bytes) -> None:
+        mine, core = self.attachments[account], self.core
+        assert core is not None
+        if not self._check(account, requests, peer, wake=wake):
+            return
+        mine.heard_answer(wake, self._now)
+        mine.behind = False
+        if requests:
+            mine.answers[wake] = digest_of(requests)
+            self._log(Entry.PROGRESS, account, wake=wake, requests=requests)
+            self._send(peer, m.encode(m.Received(wake, "", 0, False, False)))
+        self._note(core.answer(requests))
+        self._keep_records()
+
+    def _answer_late(self, account: int, wake: int, requests: list[m.Request], peer: bytes) -> None:
+        """The market went on without it."""
+        mine, core = self.attachments[account], self.core
+        assert core is not None
+        mine.heard_answer(wake, self._now)
+        if not self._check(account, requests, peer, wake=wake):
+            return
+        mine.skipped.discard(wake)
+        if requests:
+            mine.answers[wake] = digest_of(requests)
+            mine.late += 1
+            self._log(Entry.ORDERS, account, wake=wake, requests=requests)
+            core.apply(account, requests)
+            self._send(peer, m.encode(m.Received(wake, "", 0, False, True)))
+
+    def _check(self, account: int, requests: list[m.Request], peer: bytes, *, wake: int = -1, cid: str = "") -> bool:
+        assert self.core is not None
+        try:
+            self.core.check(account, requests)
+        except BadRequest as error:
+            self._reject(peer, "BAD_REQUEST", str(error), wake=wake, cid=cid)
+            return False
+        return True
+
+    def _on_client_orders(self, account: int, message: m.Orders, peer: bytes) -> None:
+        mine, core = self.attachments[account], self.core
+        if mine.attached:
+            self._reject(peer, "WAKES_ONLY", "a strategy's requests come as answers to its wakes", cid=message.cid)
+            return
+        if core is None:
+            return  # the market has not begun: it will be sent again
+        if (known := mine.cids.get(message.cid)) is not None:
+            if known[0] != digest_of(message.requests):
+                self._reject(peer, "DUP_ID_CONFLICT", "this id came with other requests before", cid=message.cid)
+            else:
+                self._send(peer, m.encode(m.Received(-1, message.cid, known[1], True, False)))
+            return
+        if core.ended:
+            self._reject(peer, "ENDED", "the market has ended", cid=message.cid)
+        elif 0 < message.expire_ts < core.venue.clock:
+            self._reject(peer, "EXPIRED", f"the market's time is {core.venue.clock}", cid=message.cid)
+        elif self._check(account, message.requests, peer, cid=message.cid):
+            first = core.next_order(account) if any(type(one) is m.Order for one in message.requests) else 0
+            self._log(Entry.ORDERS, account, cid=message.cid, requests=message.requests, latch=first)
+            core.apply(account, message.requests)
+            mine.cids[message.cid] = (digest_of(message.requests), first)
+            self._send(peer, m.encode(m.Received(-1, message.cid, first, False, False)))
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def _mind_time(self) -> None:
+        if self._now - self._last_beat >= BEAT_NS:
+            self._last_beat = self._now
+            for mine in self.attachments:
+                if mine.peer:
+                    self._out.append(Send("orders", mine.peer, m.encode(m.Beat(len(mine.history) - 1, 0))))
+        core = self.core
+        if core is None or core.ended:
+            return
+        self._skip_overdue(core)
+        for account, mine in enumerate(self.attachments):
+            is_silent = mine.heard_at > 0 and self._now - mine.heard_at >= SILENT_NS
+            if is_silent and not mine.gone and (self._hold_ns is not None or not mine.attached):
+                self._gone(account)
+
+    def _skip_overdue(self, core: BrokerCore) -> None:
+        """The market goes on without those who do not answer in time; one who was late is not waited for again."""
+        while (account := core.waiting) is not None:
+            mine = self.attachments[account]
+            is_over = self._hold_ns is not None and (mine.behind or self._now - self._waits_since >= self._hold_ns)
+            if not is_over and not self._closing:
+                return
+            wake = core.numbers[account]
+            mine.behind = True
+            mine.skipped.add(wake)
+            self.skipped_wakes += 1
+            self._log(Entry.SKIP, account, wake=wake)
+            self._note(core.answer())
+            self._keep_records()
+            if core.waiting is None:
+                self._pull()
+
+    def _gone(self, account: int) -> None:
+        """Nobody acts for the account any more: what works is cancelled."""
+        mine = self.attachments[account]
+        mine.gone = True
+        if self.core is not None and not self.core.ended:
+            self._log(Entry.GONE, account)
+            self.core.apply(account, [m.CancelAll(-1)])
+
+    def _plan_tick(self) -> None:
+        ticks = [self._last_beat + BEAT_NS, self._receiver.due]
+        if self.core is not None and self.core.waiting is not None:
+            ticks.append(self._now + TELL_AGAIN_NS)
+            if self._hold_ns is not None:
+                ticks.append(self._waits_since + self._hold_ns)
+        self._next_tick = max(min(ticks), self._now + LEAST_TICK)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _mind_end(self) -> None:
+        core = self.core
+        if self._closing and core is None:
+            self._stop(EX_OK, f"ended before the market began: {self._closing}")
+        if core is None:
+            return
+        if self._closing and not core.ended and core.waiting is None:
+            self._end()
+            self._skip_overdue(core)
+        if not core.ended:
+            return
+        if not self._end_told:
+            self._end_told, self._ended_at = True, self._now
+            for account in range(len(self.accounts)):
+                self._tell_end(account)
+        waits = any(mine.attached and mine.done is None for mine in self.attachments)
+        is_over = bool(self._closing) or not waits or self._now - self._ended_at >= PATIENCE_NS
+        if is_over and self.appended == self.committed and not self._gated:
+            self._stop(EX_OK, "the market has ended")
+
+    def _tell_end(self, account: int) -> None:
+        assert self.core is not None
+        mine, records = self.attachments[account], self.core.records
+        if mine.peer:
+            end = m.End(records.count, records.fingerprint, sum(a.late for a in self.attachments), self.skipped_wakes)
+            mine.last = m.encode(end)
+
+    def _stop(self, code: int, why: str) -> None:
+        self._stopped = True
+        self._out.append(Stop(code, why))
+
+    # --- operators ----------------------------------------------------------------------------------------------------
+
+    def _on_admin(self, frame: Frame) -> None:
+        try:
+            message = m.admin_request(frame.data)
+        except m.BadMessage as error:
+            self._out.append(Send("admin", frame.peer, m.encode(m.Reject(error.reason, str(error)))))
+            return
+        match message:
+            case m.Ask():
+                from engine.live.broker_standing import standing_of
+
+                answer: m.AdminReply = m.Standing(msgspec.json.encode(standing_of(self)))
+            case m.Kill(account=name, why=why):
+                answer = self._kill(name, why or "asked by an operator")
+            case m.Rearm(latch=latch):
+                answer = self._rearm(latch)
+            case m.Shutdown():
+                self._closing = "asked by an operator"
+                answer = m.Obeyed(0, "the run is being sealed")
+        self._gated.append((self.appended, Send("admin", frame.peer, m.encode(answer))))
+
+    def _kill(self, name: str, why: str) -> m.Obeyed | m.Reject:
+        """Latch the kill switch of one account, or of all."""
+        if name and name not in self._names:
+            return m.Reject("UNKNOWN_ACCOUNT", f"no account '{name}'; this broker has {', '.join(self._names)}")
+        if self.core is None:
+            self._kills.append((name, why))
+            return m.Obeyed(0, "latched as soon as the market begins")
+        return m.Obeyed(self._latch_one(name, why), f"latched: {name or 'all accounts'}")
+
+    def _latch_one(self, name: str, why: str) -> int:
+        assert self.core is not None
+        chosen = [self._names[name]] if name else list(range(len(self.accounts)))
+        for account in chosen:
+            if any(latched == account for latched, _ in self.latches.values()):
+                continue
+            self._latch += 1
+            self.latches[self._latch] = (account, why)
+            self._log(Entry.KILL, account, text=why, latch=self._latch)
+            self.core.kill(account)
+        self._keep_records()
+        return self._latch
+
+    def _rearm(self, latch: int) -> m.Obeyed | m.Reject:
+        if latch not in self.latches or self.core is None:
+            known = ", ".join(map(str, self.latches)) or "none"
+            return m.Reject("UNKNOWN_LATCH", f"no latch {latch} is in force; in force: {known}")
+        account, _ = self.latches.pop(latch)
+        self._log(Entry.REARM, account, latch=latch)
+        self.core.rearm(account)
+        return m.Obeyed(latch, f"'{self.accounts[account].name}' may trade again")
+
+    @property
+    def receiver(self) -> StreamReceiver:
+        """How the feed has come."""
+        return self._receiver
+
+
+def digest_of(requests: Sequence[m.Request]) -> bytes:
+    """Eight bytes that tell answers apart."""
+    return hashlib.blake2b(m.encode(list(requests)), digest_size=8).digest()
+
+
+NO_REQUESTS = digest_of([])
