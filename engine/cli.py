@@ -1,4 +1,4 @@
-"""The command: ``tickwright demo | run | verify | costs | data | impact | curve | exhibits | configs | …``.
+"""The command: ``tickwright demo | run | verify | costs | data | impact | curve | exhibits | keys | configs | …``.
 
 Each command is a few lines here and a function elsewhere, which is imported when it is needed: ``--help`` is quick.
 Standard output holds the answer (with ``--json`` exactly one object), standard error everything said meanwhile.
@@ -96,6 +96,8 @@ curve = App(name="curve", help="Fit the par curve of government bonds, and read 
 app.command(curve)
 exhibits = App(name="exhibits", help="Write a paper's exhibits from your data, and say which of its claims hold there.")
 app.command(exhibits)
+keys = App(name="keys", help="Make, list and revoke the keys that feed, broker and clients prove themselves with.")
+app.command(keys)
 
 
 @app.command
@@ -665,6 +667,77 @@ def z_spread(
     from engine.exhibits_command import z_spread_command
 
     return z_spread_command(source, out, html, yields, weights, knots, output)
+
+
+KeyRoles = Annotated[tuple[Literal["md", "push", "orders", "admin"], ...], Parameter(name="--role")]
+
+
+@keys.command(name="new")
+def new_key(
+    name: str = "",
+    *,
+    roles: KeyRoles = (),
+    accounts: Annotated[tuple[str, ...], Parameter(name="--account")] = (),
+    folder: Path | None = None,
+    output: Output = PLAIN,
+) -> int:
+    """Make the keys for everything on this machine; with a name, for a client more.
+
+    Example: tickwright keys new
+
+    Example: tickwright keys new desk7 --account desk7 --account hedges
+
+    Parameters
+    ----------
+    name
+        Of the client.
+    roles
+        md (hears the market), push (gives the feed rows), orders, admin (kill switch); md and orders by default. May be
+        repeated.
+    accounts
+        That it may trade: one called like it by default, '*' for all. May be repeated.
+    folder
+        Of the keys; $TICKWRIGHT_KEYS by default, else tickwright/keys in the user's configuration directory.
+    """
+    from engine.live.keys_command import new_command
+
+    return new_command(name, roles, accounts, folder, output)
+
+
+@keys.command(name="list")
+def list_keys(*, folder: Path | None = None, output: Output = PLAIN) -> int:
+    """Say who may come in, and as what.
+
+    Example: tickwright keys list
+
+    Parameters
+    ----------
+    folder
+        As `keys new` takes it.
+    """
+    from engine.live.keys_command import list_command
+
+    return list_command(folder, output)
+
+
+@keys.command
+def revoke(name: str, *, roles: KeyRoles = (), folder: Path | None = None, output: Output = PLAIN) -> int:
+    """Take a client's keys away; feed and broker refuse it once they got SIGHUP.
+
+    Example: tickwright keys revoke desk7
+
+    Parameters
+    ----------
+    name
+        Of the client.
+    roles
+        Only these; may be repeated.
+    folder
+        As `keys new` takes it.
+    """
+    from engine.live.keys_command import revoke_command
+
+    return revoke_command(name, roles, folder, output)
 
 
 def main(arguments: list[str] | None = None) -> int:

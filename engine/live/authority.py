@@ -17,6 +17,7 @@ from contextlib import contextmanager
 import zmq
 from zmq.utils import z85
 
+from engine.errors import ConfigError
 from engine.live.keys import Keys, Pair, Permit
 
 ZAP = "inproc://zeromq.zap.01"
@@ -54,23 +55,33 @@ class Authority:
         """What a key may do on a link now; None: nothing."""
         return None if key in self._banned else self._permits.get(link, {}).get(key)
 
+    def permitted(self, link: str) -> frozenset[str]:
+        """The keys that may come in on a link now."""
+        return frozenset(self._permits[link]) - self._banned
+
     def ban(self, key: str) -> None:
         """Refuse a key until this process ends."""
         self._banned |= {key}
 
     def reload(self) -> list[Permit]:
-        """Read the key files again; those that may no longer come in.
+        """Read the key files again; those that may no longer come in. See ``sockets.reload_keys``.
 
         Raises
         ------
         ConfigError
-            If a file is damaged or open to others; the lists stay as they were.
+            If a file is damaged or open to others. Nobody new comes in then, and nobody who was removed.
         """
-        before, now = self._permits, _by_link(self.keys)
-        self._permits = now
-        gone = {
-            permit.public: permit for link in before for key, permit in before[link].items() if key not in now[link]
-        }
+        before = self._permits
+        try:
+            self._permits = _by_link(self.keys)
+        except ConfigError:
+            self._permits = {
+                link: {key: permit for key, permit in permits.items() if self.keys.has(permit)}
+                for link, permits in before.items()
+            }
+            raise
+        now = {key for permits in self._permits.values() for key in permits}
+        gone = {key: permit for permits in before.values() for key, permit in permits.items() if key not in now}
         return sorted(gone.values(), key=lambda permit: (permit.role, permit.name))
 
     def close(self) -> None:

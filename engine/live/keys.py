@@ -179,6 +179,10 @@ class Keys:
             path.unlink()
         return present
 
+    def has(self, permit: Permit) -> bool:
+        """Whether the file that lets a client in is still there."""
+        return self._paths(permit.role, permit.name)[0].exists()
+
     def _paths(self, role: str, name: str) -> tuple[Path, Path]:
         return self.folder / "clients" / role / f"{name}.key", self.folder / "secrets" / role / f"{name}.key_secret"
 

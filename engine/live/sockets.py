@@ -115,6 +115,22 @@ def dealer(
     return _connect(socket, address, link, key, plain)
 
 
+def reload_keys(authority: Authority, market: zmq.Socket | None = None) -> list[str]:
+    """What a role does on SIGHUP: read the key files again; sentences about what changed, or why nothing did.
+
+    Doors ask at each message who may come in. Subscribers send none, so where one of them may no longer read,
+    ``market`` is bound anew, which cuts off all.
+    """
+    readers = authority.permitted("market")
+    try:
+        said = [f"{permit.name} may no longer come in as {permit.role}" for permit in authority.reload()]
+    except ConfigError as error:
+        said = [f"the keys were not all read: {error}"]
+    if market is not None and readers - authority.permitted("market"):
+        rebind(market)
+    return said
+
+
 def rebind(socket: zmq.Socket) -> None:
     """Cut off everybody; those on the list come back within 50 to 100 ms, and find a gap in the numbers.
 
