@@ -195,7 +195,8 @@ class DurableLog:
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
             self._connection.close()
             if self._failure is None:
-                sync_folder(self.path.parent)  # the write-ahead log is gone before the mark says so
+                if self._durable:
+                    sync_folder(self.path.parent)  # the write-ahead log is gone before the mark says so
                 mark = Mark(self.committed, self._chain.digest(), file_digest(self.path))
                 self._high_water.write(mark, to_disk=self._durable)
         except (sqlite3.Error, OSError) as error:

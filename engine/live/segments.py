@@ -162,8 +162,9 @@ class Segments:
         parts: list[bytes | bytearray] = []
         at = max(0, bisect_right(self._segments, first, key=lambda segment: segment.first) - 1)
         for segment in self._segments[at:]:
-            if segment.first < last and first < segment.end:
-                parts.append(segment.read(max(first, segment.first), min(last, segment.end)))
+            begin, end = max(first, segment.first), min(last, segment.end)
+            if begin < end:
+                parts.append(segment.read(begin, end))
         written = self._segments[-1].end
         if first < last and written < last:
             parts.append(self._block[max(0, first - written) * ROW_BYTES : (last - written) * ROW_BYTES])
