@@ -22,7 +22,7 @@ from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.broker.simulated import SimulatedBroker
 from engine.contracts import Packed, unpack
 from engine.errors import RunError, StrategyError
-from engine.journal import Journal
+from engine.journal import Journal, RecordKind
 from engine.live.messages import (
     Cancel,
     CancelAll,
@@ -41,6 +41,7 @@ from engine.strategy import Strategy, Wake
 from engine.tape import ROW, Kind, Tape
 
 NOTHING = np.zeros(0, ROW)
+KINDS = 1 + max(int(kind) for kind in RecordKind)
 _TYPES, _TIFS = {int(one) for one in OrderType}, {int(one) for one in TimeInForce}
 _FLAGS = int(OrderFlag.POST_ONLY | OrderFlag.REDUCE_ONLY)
 
@@ -86,14 +87,16 @@ class Inbox:
 
 
 class Records(Journal):
-    """A journal that hands over what was written since it was last asked."""
+    """A journal that hands over what was written since it was last asked, and counts what it says of whom."""
 
-    def __init__(self) -> None:
+    def __init__(self, accounts: int) -> None:
         super().__init__()
+        self.kinds = np.zeros((accounts, KINDS), np.int64)  # records by account and kind
         self._parts: list[bytes] = []
 
     def append(self, records: NDArray[np.void]) -> None:
         super().append(records)
+        np.add.at(self.kinds, (records["account"], records["kind"]), 1)
         self._parts.append(records.tobytes())
 
     def take(self) -> bytes:
@@ -120,7 +123,7 @@ class BrokerCore:
         self, tape: Tape, members: Sequence[Member], *, broker: BrokerConfig, risk: RiskConfig, seed: int
     ) -> None:
         self.members = list(members)
-        self.records = Records()
+        self.records = Records(len(members))
         self.venue = SimulatedBroker(
             tape.instruments,
             sessions=tape.sessions,
