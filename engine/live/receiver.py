@@ -146,6 +146,11 @@ class StreamReceiver:
         return self._end == self.next_seq and not self._ready
 
     @property
+    def known(self) -> int:
+        """Number of the next row that the feed will publish, as far as it has said."""
+        return self._known
+
+    @property
     def held(self) -> int:
         """Rows that are here and have not been taken."""
         return self._ready_rows + self._early_rows
@@ -250,6 +255,10 @@ class StreamReceiver:
             raise StreamBroken("DUP_CONFLICT", f"stream {part.stream}: {error}") from None
         if not fits:
             self._refuse("CORRUPT", self.next_seq, 1)
+
+    def holds(self, part: PanelPart) -> bool:
+        """Whether this very part of a panel's day was taken."""
+        return self._parts.holds(part)
 
     def take(self) -> Rows:
         """ROW[n] that come next, n >= 0: gapless, in order, read-only."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.live.row_rules import SIZE, Block
-from engine.tape import Kind
+from engine.live.row_rules import CLOCK, SIZE, Block
 
 RECENT_ROWS = 16_384  # 1 MiB; two of the longest messages
 EARLIEST = -(2**63)
@@ -29,7 +28,7 @@ class RecentRows:
         self.ts_last = EARLIEST
         self.ends_with_clock = False
         if rows is not None and len(rows):
-            numbered = int(np.count_nonzero(rows["kind"] != Kind.CLOCK))
+            numbered = int(np.count_nonzero(rows["kind"] != CLOCK))
             self._next = self._oldest = next_seq - numbered
             self.add(Block(self._next, numbered, memoryview(rows.tobytes()), rows))
 
@@ -42,14 +41,13 @@ class RecentRows:
         head = len(self._ring) - begin
         self._ring[begin : begin + len(data)] = data[:head]
         self._ring[: max(0, len(data) - head)] = data[head:]
-        last = block.table[-1]
-        self.ts_last, self.ends_with_clock = int(last["ts_event"]), bool(last["kind"] == Kind.CLOCK)
+        self.ts_last, kind = block.at(block.rows - 1)
+        self.ends_with_clock = kind == CLOCK
 
     def may_precede(self, block: Block) -> bool:
         """Whether the last row allows the block to come next: time does not go back, nor stop after a clock."""
-        first = block.table[0]
-        strictly = self.ends_with_clock and first["kind"] != Kind.CLOCK
-        return bool(first["ts_event"] >= self.ts_last + strictly)
+        ts, kind = block.at(0)
+        return ts >= self.ts_last + (self.ends_with_clock and kind != CLOCK)
 
     def agrees(self, first: int, data: memoryview) -> bool:
         """Whether rows from number ``first`` on are the same as before, as far as those are still known."""

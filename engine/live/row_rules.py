@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,10 @@ from engine.live.panel_parts import PanelParts
 from engine.tape import ROW, Kind, is_axis
 
 SIZE = ROW.itemsize
-KINDS = max(Kind)
+CLOCK, CLOSE, LAST_KIND = int(Kind.CLOCK), int(Kind.CLOSE), int(max(Kind))
+TIME_AND_KIND = struct.Struct("<q50xB")
+assert ROW.fields is not None
+assert (ROW.fields["ts_event"][1], ROW.fields["kind"][1]) == (0, 58)
 
 
 class Block(NamedTuple):
@@ -30,6 +34,10 @@ class Block(NamedTuple):
         """Rows, CLOCK rows included."""
         return len(self.table)
 
+    def at(self, place: int) -> tuple[int, int]:
+        """Time and kind of a row."""
+        return TIME_AND_KIND.unpack_from(self.data, place * SIZE)
+
     def after(self, numbered: int) -> Block:
         """Without so many numbered rows, and the clocks before the last of them."""
         cut = numbered if self.numbered == self.rows else self._place_after(numbered)
@@ -40,7 +48,7 @@ class Block(NamedTuple):
         cut = 0
         if self.numbered < self.rows:
             least = ts + is_clock
-            while cut < self.rows and self.table["kind"][cut] == Kind.CLOCK and self.table["ts_event"][cut] < least:
+            while cut < self.rows and self.at(cut)[1] == CLOCK and self.at(cut)[0] < least:
                 cut += 1
         return self if cut == 0 else Block(self.first, self.numbered, self.data[cut * SIZE :], self.table[cut:])
 
@@ -48,10 +56,10 @@ class Block(NamedTuple):
         """The bytes of the first numbered rows, or of all, without clocks."""
         if self.numbered == self.rows:
             return self.data if numbered is None else self.data[: numbered * SIZE]
-        return memoryview(self.table[self.table["kind"] != Kind.CLOCK][:numbered].tobytes())
+        return memoryview(self.table[self.table["kind"] != CLOCK][:numbered].tobytes())
 
     def _place_after(self, numbered: int) -> int:
-        return int(np.flatnonzero(self.table["kind"] != Kind.CLOCK)[numbered - 1]) + 1 if numbered else 0
+        return int(np.flatnonzero(self.table["kind"] != CLOCK)[numbered - 1]) + 1 if numbered else 0
 
 
 class RowRules:
@@ -78,9 +86,9 @@ class RowRules:
             return None, "CORRUPT"
         rows = np.frombuffer(batch.rows, ROW)
         kind, times = rows["kind"], rows["ts_event"]
-        clock = kind == Kind.CLOCK
+        clock = kind == CLOCK
         clocks = int(np.count_nonzero(clock))
-        if len(rows) - clocks != batch.n or kind.min() < 1 or kind.max() > KINDS:
+        if len(rows) - clocks != batch.n or kind.min() < 1 or kind.max() > LAST_KIND:
             return None, "CORRUPT"
         if rows["instrument"].max() >= self._count:
             return None, "UNKNOWN_INST"
@@ -96,7 +104,7 @@ class RowRules:
         """Where in a block there are closes that need panels."""
         if not self._needed:
             return []
-        at = np.flatnonzero(block.table["kind"] == Kind.CLOSE)
+        at = np.flatnonzero(block.table["kind"] == CLOSE)
         return [place for place in at.tolist() if int(block.table["instrument"][place]) in self._needed]
 
     def needed(self, instrument: int, day: int) -> list[tuple[str, int]]:
