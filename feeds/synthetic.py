@@ -97,12 +97,12 @@ def market_days(
 ) -> Iterator[Tape]:
     """The tapes of ``synthetic_market``, one at a time."""
     params = params or MarketParams()
-    _check(params, seed, days, view)
+    check_params(params, seed, days, view)
     prices = [Fraction(stock.price) for stock in params.stocks]
     for day, session in enumerate(sessions(params, date, days)):
         parts = []
         for i, stock in enumerate(params.stocks):
-            made = _stock_day(params, stock, prices[i], _Stream(seed, day, i), session, view)
+            made = stock_day(params, stock, prices[i], Stream(seed, day, i), session, view)
             made.rows["instrument"] = i
             parts.append(made.rows)
             prices[i] = made.next_open
@@ -117,7 +117,7 @@ def market_days(
             recipe=f"feeds.synthetic.synthetic_market({params!r}, {call})[-1]",
             synthetic=True,
         )
-        yield Tape(_merge(parts), manifest)
+        yield Tape(merge_stocks(parts), manifest)
 
 
 class SyntheticFeed:
@@ -137,8 +137,8 @@ class SyntheticFeed:
         params: MarketParams | Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(params, MarketParams):
-            params = _params_from(params or {})
-        _check(params, seed, days, view)
+            params = params_from(params or {})
+        check_params(params, seed, days, view)
         call = f"seed={seed}, date={date!r}, days={days}, view={view!r}"
         self.params = {"seed": seed, "date": date, "days": days, "view": view, "params": msgspec.to_builtins(params)}
         self._days = market_days(params, seed=seed, date=date, days=days, view=view)
@@ -229,7 +229,7 @@ def sessions(params: MarketParams, date: str, days: int) -> list[tuple[int, int]
 # One stock, one day
 
 
-class _Stream(NamedTuple):
+class Stream(NamedTuple):
     """Which random numbers: each day, stock and purpose has a Philox key of its own."""
 
     seed: int
@@ -281,8 +281,8 @@ def plan(params: MarketParams, stock: Stock) -> _Plan:
     return _Plan(flow, int(Fraction(stock.tick) / PRICE_UNIT), events, max(1, round(shares / digits) * digits))
 
 
-def _stock_day(
-    params: MarketParams, stock: Stock, price: Fraction, stream: _Stream, session: tuple[int, int], view: View
+def stock_day(
+    params: MarketParams, stock: Stock, price: Fraction, stream: Stream, session: tuple[int, int], view: View
 ) -> _Day:
     flow, tick, events, lot = plan(params, stock)
     ts_open, ts_close = session
@@ -304,7 +304,7 @@ def _stock_day(
         return _Day(bars(orders, ts_open=ts_open, ts_close=ts_close, length_ns=length), next_open)
     book = orders if view == "L3" else depth(orders, tick) if view == "L2" else quotes(orders, tick)
     if params.window_minutes is not None:
-        return _Day(_with_open(book, _status(ts_open, State.OPEN)), next_open)
+        return _Day(_with_open(book, status_row(ts_open, State.OPEN)), next_open)
 
     rng = philox(*stream.key(_AUCTIONS))
     before, after = (
@@ -315,14 +315,14 @@ def _stock_day(
     return _Day(
         np.concatenate(
             [
-                _row(ts_open - 30 * MINUTE_NS, Kind.CLEAR, flags=0),
-                _status(ts_open - 30 * MINUTE_NS, State.PRE_OPEN),
-                _status(ts_open - 2 * MINUTE_NS, State.OPENING_AUCTION, opening, *before),
+                single_row(ts_open - 30 * MINUTE_NS, Kind.CLEAR, flags=0),
+                status_row(ts_open - 30 * MINUTE_NS, State.PRE_OPEN),
+                status_row(ts_open - 2 * MINUTE_NS, State.OPENING_AUCTION, opening, *before),
                 _print(ts_open, Auction.OPENING, opening, before[0]),
-                _with_open(book, _status(ts_open, State.OPEN)),
-                _status(ts_close, State.CLOSING_AUCTION, close, *after),
+                _with_open(book, status_row(ts_open, State.OPEN)),
+                status_row(ts_close, State.CLOSING_AUCTION, close, *after),
                 _print(ts_close, Auction.CLOSING, close, after[0]),
-                _status(ts_close, State.CLOSED),
+                status_row(ts_close, State.CLOSED),
             ]
         ),
         next_open,
@@ -339,7 +339,7 @@ def _u_shape(minutes: int) -> NDArray[np.float64]:
     return shape * (minutes / sum(shape.tolist()))
 
 
-def _slow_factor(params: MarketParams, stream: _Stream, minutes: int) -> NDArray[np.float64]:
+def _slow_factor(params: MarketParams, stream: Stream, minutes: int) -> NDArray[np.float64]:
     """A lognormal factor with mean 1 that changes slowly, by minute; its logarithm is autoregressive."""
     own, shared = philox(*stream.key(_ACTIVITY)), philox(*stream.key(_ACTIVITY, common=True))
     a, b = Fraction(params.activity_correlation), 1 - Fraction(params.activity_correlation)
@@ -358,7 +358,7 @@ def _slow_factor(params: MarketParams, stream: _Stream, minutes: int) -> NDArray
 # Rows around the book
 
 
-def _row(
+def single_row(
     ts: int, kind: Kind, *, level: int = 0, price: int = 0, size: int = 0, size2: int = 0, flags: int = Flag.LAST
 ) -> NDArray[np.void]:
     row = np.zeros(1, ROW)
@@ -374,12 +374,12 @@ def _row(
     return row
 
 
-def _status(ts: int, state: State, price: int = 0, volume: int = 0, imbalance: int = 0) -> NDArray[np.void]:
-    return _row(ts, Kind.STATUS, level=state, price=price, size=volume, size2=imbalance)
+def status_row(ts: int, state: State, price: int = 0, volume: int = 0, imbalance: int = 0) -> NDArray[np.void]:
+    return single_row(ts, Kind.STATUS, level=state, price=price, size=volume, size2=imbalance)
 
 
 def _print(ts: int, auction: Auction, price: int, size: int) -> NDArray[np.void]:
-    return _row(ts, Kind.TRADE, level=auction, price=price, size=size, flags=Flag.LAST | Flag.AUCTION)
+    return single_row(ts, Kind.TRADE, level=auction, price=price, size=size, flags=Flag.LAST | Flag.AUCTION)
 
 
 def _uncross(volume: float, rng: np.random.Generator) -> tuple[int, int]:
@@ -393,7 +393,7 @@ def _with_open(book: NDArray[np.void], status: NDArray[np.void]) -> NDArray[np.v
     return np.concatenate([book[:opening], status, book[opening:]])
 
 
-def _merge(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
+def merge_stocks(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
     """Rows of several stocks by time; ties by stock, groups unbroken."""
     rows = np.concatenate(parts)
     return rows if len(parts) == 1 else rows[np.argsort(rows["ts_event"], kind="stable")]
@@ -402,7 +402,7 @@ def _merge(parts: list[NDArray[np.void]]) -> NDArray[np.void]:
 # Parameters at the edge
 
 
-def _params_from(data: Mapping[str, Any]) -> MarketParams:
+def params_from(data: Mapping[str, Any]) -> MarketParams:
     try:
         return msgspec.convert(data, MarketParams)
     except msgspec.ValidationError as error:
@@ -411,7 +411,7 @@ def _params_from(data: Mapping[str, Any]) -> MarketParams:
         ) from None
 
 
-def _check(params: MarketParams, seed: int, days: int, view: str) -> None:
+def check_params(params: MarketParams, seed: int, days: int, view: str) -> None:
     if not 0 <= seed < 2**64:
         raise ConfigError(f"seed is {seed}, but must be in [0, 2**64)")
     if days < 1:

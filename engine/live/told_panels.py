@@ -20,15 +20,16 @@ class ToldPanels:
     ----------
     panels : mapping of name to array
     instruments : sequence of Instrument
-        A panel whose name begins with a symbol and a dot is of that market; others are known with any market's close,
-        since a receiver shows them once all have closed.
+        Those of kind "rates" are the close-of-day markets; without any, all are. A panel whose name begins with a
+        market's symbol and a dot is of that market; others come with the first close, and are shown after the last.
     """
 
     def __init__(
         self, panels: Mapping[str, NDArray[Any]], instruments: Sequence[Instrument], *, stream: str, epoch: int
     ) -> None:
         self._panels, self._stream, self._epoch = panels, stream, epoch
-        self._markets = [one.symbol for one in instruments]
+        has_rates = any(one.kind == "rates" for one in instruments)
+        self._markets = {n: one.symbol for n, one in enumerate(instruments) if one.kind == "rates" or not has_rates}
         self._known = {name: -1 for name in sorted(panels) if not is_axis(name)}  # last day told
 
     def axes(self) -> Iterator[PanelPart]:
@@ -40,6 +41,8 @@ class ToldPanels:
     def close(self, instrument: int, day: int) -> list[tuple[str, int]]:
         """A CLOSE row comes: (panel, day) of what is known with it and was not before."""
         new: list[tuple[str, int]] = []
+        if instrument not in self._markets:
+            return new
         for name, known in self._known.items():
             if known < day and self._is_of(name, self._markets[instrument]):
                 # a market may have no close on a day that its panels have, but its history shows that day, too
@@ -63,7 +66,7 @@ class ToldPanels:
         return next((one for one in self._parts(name, day) if one.part == part), "NO_PART")
 
     def _is_of(self, name: str, market: str) -> bool:
-        return name.startswith(f"{market}.") or not any(name.startswith(f"{other}.") for other in self._markets)
+        return name.startswith(f"{market}.") or not any(name.startswith(f"{one}.") for one in self._markets.values())
 
     def _parts(self, name: str, day: int) -> Iterator[PanelPart]:
         return parts_of(self._panels, name, day, stream=self._stream, epoch=self._epoch)
