@@ -116,7 +116,7 @@ def verify(path: Path, mark: Mark) -> tuple[int, Chain]:
                 for count, _ in groups(connection, path, chain):
                     if count == mark.count:
                         reached = Mark(count, chain.digest())
-    except (sqlite3.Error, OverflowError) as error:
+    except (sqlite3.Error, ValueError, OverflowError, MemoryError) as error:  # damage shows as any of them
         raise LogDamaged(f"{path}: cannot be read ({error}); {CURE}") from error
     finally:
         _shared_memory(path).unlink(missing_ok=True)
