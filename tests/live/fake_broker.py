@@ -1,17 +1,15 @@
 """The broker's side of order entry as docs/protocol.md tells it, with a venue that fills what is asked for at 100.
 
-Pure, so that a test can lose frames between the two sides; ``serve`` puts it behind a socket.
+Pure, so that a test can lose frames between the two sides.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
-
-import zmq
 
 from engine import events
 from engine.live import messages as m
+from engine.live.role import Frame, Input, Output, Send
 
 SYMBOLS = ["XYZ", "ABC"]
 PRICE = 100  # a buy limit at or above it fills, a sell limit at or below it
@@ -127,28 +125,15 @@ class FakeBroker:
         self.reports.append(m.Report(number, self.market_time, event, position, 0))  # type: ignore[arg-type]
 
 
-class Served:
-    """A fake broker behind a ROUTER, in a thread, until it is closed."""
+class FakeRole:
+    """The fake behind a socket, as the shell of a role runs it."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+    next_tick = 2**62
+
+    def __init__(self) -> None:
         self.broker = FakeBroker()
-        self._socket = context.socket(zmq.ROUTER)
-        self._socket.linger = 0
-        self._socket.bind(address)
-        self.address = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
 
-    def _run(self) -> None:
-        while not self._over.is_set():
-            if self._socket.poll(5):
-                peer, frame = self._socket.recv_multipart()
-                for answer in self.broker.take(peer, frame):
-                    self._socket.send_multipart([peer, answer])
-
-    def close(self) -> None:
-        """Stop the thread and unbind."""
-        self._over.set()
-        self._thread.join()
-        self._socket.close()
+    def advance(self, now: int, input: Input) -> list[Output]:
+        if not isinstance(input, Frame) or input.link != "orders":
+            return []
+        return [Send("orders", input.peer, answer) for answer in self.broker.take(input.peer, input.data)]
