@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -58,7 +59,8 @@ class PanelParts:
         self._flat = {name: array.reshape(-1).view(np.uint8) for name, array in self.arrays.items() if array.size}
         self._parts: dict[tuple[str, int], tuple[bytes, set[int]]] = {}  # digest and parts of days under way
         self._complete: dict[tuple[str, int], bytes] = {}  # digests
-        self.axes = [(one.name, AXIS) for one in shapes if is_axis(one.name)]
+        self._axes = [(one.name, AXIS) for one in shapes if is_axis(one.name)]
+        self._arrived = {one.name: 0 for one in shapes}  # all days before this one are complete
 
     def add(self, part: PanelPart) -> bool:
         """Fill in a part; False if it is of no panel here, of another size, or completes a day of another digest.
@@ -94,6 +96,12 @@ class PanelParts:
         self._complete[key] = part.digest
         return True
 
+    def holds(self, part: PanelPart) -> bool:
+        """Whether this very part has been filled in."""
+        key = (part.name, part.day)
+        digest, seen = self._parts.get(key, (b"", ()))
+        return self._complete.get(key) == part.digest or (digest == part.digest and part.part in seen)
+
     def has(self, name: str, day: int) -> bool:
         """Whether there is such a panel with such a day."""
         if name not in self.arrays:
@@ -104,21 +112,30 @@ class PanelParts:
         """Parts that a day of a panel comes in."""
         return max(1, math.ceil(self._bytes[name] / PANEL_PART))
 
-    def are_complete(self, days: Sequence[tuple[str, int]]) -> bool:
-        """Whether all of these days of panels have arrived."""
-        return all(key in self._complete for key in days)
+    def lacking(self, names: Sequence[str], day: int) -> Iterator[tuple[str, int]]:
+        """(panel, day) of what has not arrived, up to a day: a market's history shows days without a close, too."""
+        for name in names:
+            begin = self._arrived[name]
+            while (name, begin) in self._complete:
+                begin += 1
+            self._arrived[name] = begin
+            yield from ((name, one) for one in range(begin, day + 1) if (name, one) not in self._complete)
 
-    def missing(self, days: Sequence[tuple[str, int]], most: int) -> list[WantPanel]:
+    def lacking_axes(self) -> Iterator[tuple[str, int]]:
+        """(panel, AXIS) of the ``axis_`` panels that have not arrived."""
+        return (key for key in self._axes if key not in self._complete)
+
+    def missing(self, days: Iterable[tuple[str, int]], most: int) -> list[WantPanel]:
         """Requests for the first parts that are missing of these days of panels."""
-        wanted: list[WantPanel] = []
-        for name, day in days:
-            if (name, day) in self._complete:
-                continue
-            seen = self._parts.get((name, day), (b"", ()))[1]
-            wanted += [WantPanel(name, day, part) for part in range(self.count(name)) if part not in seen]
-            if len(wanted) >= most:
-                break
-        return wanted[:most]
+        return list(islice((want for key in days for want in self._parts_lacking(*key)), most))
+
+    def lacks(self, want: WantPanel) -> bool:
+        """Whether what was asked for has not arrived."""
+        key = (want.name, want.day)
+        return key not in self._complete and want.part not in self._parts.get(key, (b"", ()))[1]
+
+    def _parts_lacking(self, name: str, day: int) -> Iterator[WantPanel]:
+        return filter(self.lacks, (WantPanel(name, day, part) for part in range(self.count(name))))
 
     def _day(self, name: str, day: int) -> NDArray[np.uint8]:
         size = self._bytes[name]

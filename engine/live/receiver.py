@@ -14,16 +14,17 @@ Heartbeats carry the next number, so a loss shows within one of them. After ``SI
 how far it has come. A feed that starts again comes with a higher epoch: what was held is dropped, the market asked for
 again, and the numbers go on; rows that it publishes again are duplicates like others.
 
-What is counted, in ``counters``: ROWS handed on; GAP, asked for (once for each first number); REORDER, held until those
-before came; DUP, rows dropped because they had come before; TIME_BACK, UNKNOWN_INST, CORRUPT: messages dropped for what
-is in them; OVERFLOW: for want of room; OLD_EPOCH, OTHER_STREAM, NOT_JOINED: for where they come from; REFUSED by the
-feed; REQUESTS sent.
+What is counted, in ``counters``: ROWS handed on; GAP, once from where rows are missing until none is; REORDER, messages
+held until those before came; DUP, rows dropped because they had come before; TIME_BACK, UNKNOWN_INST, CORRUPT, messages
+dropped for what is in them; OVERFLOW, for want of room; OLD_EPOCH, OTHER_STREAM, NOT_JOINED, for where they come from;
+REFUSED by the feed; REQUESTS sent.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
 from heapq import heappop, heappush
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -53,7 +54,7 @@ from engine.tape import ROW, Manifest
 HELD_ROWS = 10_000  # rows held, early or not yet taken, before more are dropped (and one message)
 ASK_AGAIN_NS = 200_000_000
 SILENT_NS = 2_000_000_000  # without a word of the feed: ask
-PANEL_REQUESTS = 16  # parts of panels asked for together
+PANEL_REQUESTS = 4  # parts of panels asked for together
 REFUSALS = 8  # messages with the next row that break a rule, in a row, until the stream is given up
 FOREVER = 2**63 - 1
 NOTHING = np.zeros(0, ROW)
@@ -122,7 +123,7 @@ class StreamReceiver:
         self._heard: int | None = None  # when the feed was last heard, or asked how it is
         self._asked: list[Want] = []
         self._ask_again = 0
-        self._gap_at = -1
+        self._is_behind = False  # rows are missing, and have been asked for
         self._refusals = 0
 
     @property
@@ -138,7 +139,7 @@ class StreamReceiver:
     @property
     def is_joined(self) -> bool:
         """Whether the market is known, and what its panels' axes mean."""
-        return self.market is not None and self._parts.are_complete(self._parts.axes)
+        return self.market is not None and not any(self._parts.lacking_axes())
 
     @property
     def ended(self) -> bool:
@@ -285,7 +286,7 @@ class StreamReceiver:
         if not self._ready or not self.is_joined:
             return False
         close = self._ready[0].close
-        return close is None or self._parts.are_complete(self._rules.needed(*close))
+        return close is None or not any(self._rules.lacking(*close))
 
     # --- asking ---
 
@@ -294,17 +295,17 @@ class StreamReceiver:
         if self.market is None or self.market.epoch != self._epoch_heard or is_silent:
             self._heard = now
             return [Join(PROTOCOL, schema_digest())]
-        panels = list(self._parts.axes)
-        if self._ready and (close := self._ready[0].close):
-            panels += self._rules.needed(*close)
-        if not self._parts.are_complete(panels):
-            return [*self._parts.missing(panels, PANEL_REQUESTS)]
+        close = self._ready[0].close if self._ready else None
+        days = chain(self._parts.lacking_axes(), self._rules.lacking(*close) if close else ())
+        if panels := self._parts.missing(days, PANEL_REQUESTS):
+            return [*panels]
         until = min(self._known, self._early[0][0]) if self._early else self._known
+        if until <= self.next_seq:
+            self._is_behind = False
         if until <= self.next_seq or self._ready_rows >= HELD_ROWS:
             return []
-        if self._gap_at != self.next_seq:
-            self._gap_at = self.next_seq
-            self.counters["GAP"] += 1
+        self.counters["GAP"] += not self._is_behind
+        self._is_behind = True
         return [WantRows(self.next_seq, min(until - self.next_seq, BATCH_ROWS))]
 
     def _is_open(self) -> bool:
@@ -317,7 +318,7 @@ class StreamReceiver:
             case [Join()]:
                 return True
             case panels:
-                return not self._parts.are_complete([(w.name, w.day) for w in panels if isinstance(w, WantPanel)])
+                return any(isinstance(want, WantPanel) and self._parts.lacks(want) for want in panels)
 
     # --- deciding ---
 

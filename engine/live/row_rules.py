@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -96,7 +96,7 @@ class RowRules:
         if (times[1:] < earliest).any():
             return None, "TIME_BACK"
         block = Block(batch.first, batch.n, memoryview(batch.rows), rows)
-        if any(not self._panels.has(*key) for at in self.closes(block) for key in self.needed(*_close(rows[at]))):
+        if not all(self._has_day(rows[at]) for at in self.closes(block)):
             return None, "CORRUPT"
         return block, ""
 
@@ -107,9 +107,12 @@ class RowRules:
         at = np.flatnonzero(block.table["kind"] == CLOSE)
         return [place for place in at.tolist() if int(block.table["instrument"][place]) in self._needed]
 
-    def needed(self, instrument: int, day: int) -> list[tuple[str, int]]:
-        """The days of panels that must be there before a close is handed over."""
-        return [(name, day) for name in self._needed.get(instrument, ())]
+    def lacking(self, instrument: int, day: int) -> Iterator[tuple[str, int]]:
+        """The days of panels that have not arrived, and must before a close is handed over."""
+        return self._panels.lacking(self._needed[instrument], day)
+
+    def _has_day(self, close: np.void) -> bool:
+        return all(self._panels.has(name, int(close["order_id"])) for name in self._needed[int(close["instrument"])])
 
 
 def _panels_of_closes(instruments: Sequence[Instrument], panels: Sequence[str]) -> dict[int, list[str]]:
@@ -119,7 +122,3 @@ def _panels_of_closes(instruments: Sequence[Instrument], panels: Sequence[str]) 
     shared = [name for name in panels if not any(name.startswith(f"{symbol}.") for symbol in symbols)]
     needed = {n: shared + [name for name in panels if name.startswith(f"{instruments[n].symbol}.")] for n in markets}
     return {n: names for n, names in needed.items() if names}
-
-
-def _close(row: np.void) -> tuple[int, int]:
-    return int(row["instrument"]), int(row["order_id"])
