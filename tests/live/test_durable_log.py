@@ -190,6 +190,22 @@ def test_a_missing_file_is_missed(tmp_path, lost, closed):
         DurableLog.open(path)
 
 
+def test_a_change_behind_a_mark_that_a_power_cut_left_behind_is_seen_by_the_chain(tmp_path):
+    log = filled(tmp_path / "log.sqlite", commits=2)
+    old_mark = as_after_kill(log.path, tmp_path / "older").with_name("log.sqlite.mark")
+    log.append(1, b"THE PAYLOAD")
+    log.commit()
+    log._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    killed = as_after_kill(log.path, tmp_path / "killed")
+    log.close()
+    shutil.copy(old_mark, killed.with_name("log.sqlite.mark"))
+    data = killed.read_bytes()
+    assert data.count(b"THE PAYLOAD") == 1
+    killed.write_bytes(data.replace(b"THE PAYLOAD", b"THE PAYLOAE"))
+    with pytest.raises(LogDamaged, match="entry 7 or the 0 after it changed"):
+        DurableLog.open(killed)
+
+
 def test_every_cut_of_a_write_ahead_log_is_seen_when_it_takes_an_entry_that_was_told_of(tmp_path):
     with filled(tmp_path / "log.sqlite", commits=3) as log:
         killed = as_after_kill(log.path, tmp_path / "killed")

@@ -125,6 +125,7 @@ def test_every_cut_behind_the_last_sync_is_a_torn_tail(tmp_path):
         (torn / "000000.open").write_bytes(whole[:length])
         with Segments(torn, durable=False) as again:
             assert again.rows == 10
+            assert (torn / "000000.open").stat().st_size == begin
             again.append(some_rows(3, 10).tobytes())
         assert reopened(torn).tobytes() == some_rows(13).tobytes()
 
@@ -193,9 +194,22 @@ def test_segments_of_another_tape_do_not_fit_in(tmp_path, monkeypatch):
     monkeypatch.setattr(segments, "SEGMENT_ROWS", 5)
     filled(tmp_path / "rows", 5, 5, 3).close()
     with Segments(tmp_path / "other", durable=False) as other:
-        other.append(some_rows(15, 100).tobytes())
+        for first in (100, 105):
+            other.append(some_rows(5, first).tobytes())
+            other.sync()
     shutil.copy(tmp_path / "other" / "000000.rows", tmp_path / "rows" / "000000.rows")
-    with pytest.raises(LogDamaged):
+    with pytest.raises(LogDamaged, match=r"000001.rows does not continue the segment before it at row 5"):
+        Segments(tmp_path / "rows")
+
+
+def test_rows_that_were_changed_together_with_their_checksum_are_seen(tmp_path):
+    filled(tmp_path / "rows", 4, 4).close()
+    with Segments(tmp_path / "other", durable=False) as other:
+        for first in (100, 104):
+            other.append(some_rows(4, first).tobytes())
+            other.sync()
+    shutil.copy(tmp_path / "other" / "000000.open", tmp_path / "rows" / "000000.open")
+    with pytest.raises(LogDamaged, match="rows before 8 changed since they were synced"):
         Segments(tmp_path / "rows")
 
 
