@@ -160,7 +160,10 @@ def test_what_is_taken_is_the_tape_whatever_the_network_does(weather: Weather, s
     tape = tiny_tape(seed, n)
     session = Session(TinyFeed(tape), weather).run()
     assert numbered(session.rows) == numbered(tape.rows)
-    assert set(clocks(session.rows)) <= set(clocks(tape.rows))
+    told = clocks(session.rows)
+    assert set(told) <= set(clocks(tape.rows))
+    assert len(set(told)) == len(told)
+    assert not session.receiver.counters.keys() & {"TIME_BACK", "CORRUPT", "UNKNOWN_INST"}
     check(Tape(session.rows, tape.manifest, tape.panels))  # no clock ahead of what it promises, no time that goes back
     for name, panel in session.receiver.panels.items():
         assert panel.dtype == tape.panels[name].dtype

@@ -92,16 +92,17 @@ def tiny_tape(seed: int, n: int, *, days: bool = True) -> Tape:
     """About n rows: quotes, closes with panels, and CLOCK rows wherever they may stand."""
     rng = np.random.Generator(np.random.Philox(seed))
     rows = np.zeros(n, ROW)
-    gap = rng.integers(0, 3, n)
+    gap = rng.integers(0, 4, n)
     rows["ts_event"] = rows["ts_recv"] = 1_000 + np.cumsum(gap)
     rows["kind"], rows["flags"], rows["instrument"] = Kind.QUOTE, Flag.LAST, A
     rows["price"], rows["price2"] = 100 + rng.integers(0, 5, n), 110 + np.arange(n)
     rows["size"] = rows["size2"] = 5
     closes = np.flatnonzero(rng.random(n) < 0.1) if days else np.zeros(0, int)
     rows["kind"][closes], rows["instrument"][closes], rows["order_id"][closes] = Kind.CLOSE, USD, np.arange(len(closes))
-    clocks = np.flatnonzero((gap > 0) & (rng.random(n) < 0.3))  # each before a row that is later
+    before = [(at, later) for at in range(n) for later in range(int(gap[at]), 0, -1) if rng.random() < 0.3]
+    clocks, later = np.array(before, int).reshape(-1, 2).T  # some before a row, each later than the one before
     ticks = np.zeros(len(clocks), ROW)
-    ticks["kind"], ticks["ts_event"] = Kind.CLOCK, rows["ts_event"][clocks] - 1
+    ticks["kind"], ticks["ts_event"] = Kind.CLOCK, rows["ts_event"][clocks] - later
     panels = {
         "level": rng.normal(size=(len(closes), 3)),
         "date": np.arange(len(closes), dtype="<i4"),
