@@ -450,7 +450,7 @@ class SimulatedBroker:
         mem[_AT["rows_before"]] += dropped
         mem[_AT["row"]] -= dropped
         mem[_AT["seen_row"]] = seen - dropped
-        mem[_AT["p_rows"]] = rows.__array_interface__["data"][0]
+        mem[_AT["p_rows"]] = rows.ctypes.data  # its __array_interface__ would describe every field first: 14 us
         mem[_AT["n_rows"]] = len(rows)
 
     def _behind_unseen(self, rows: NDArray[np.void], seen: int) -> tuple[NDArray[np.void], int]:
