@@ -145,6 +145,8 @@ class BrokerRole:
             elif kind == Entry.JOIN:
                 self._joined[body.account] = m.broker_request(body.raw)
         if not self._open(receiver):
+            if any(kind == Entry.RECORDS for kind, _ in read):
+                raise LogConflict("the log tells of trading, but not of all that was known of the market before it")
             return receiver
         assert self.core is not None
         self._remember(read)
@@ -285,7 +287,7 @@ class BrokerRole:
 
     def _keep_panel(self, part: m.PanelPart) -> None:
         key = (part.name, part.day, part.part)
-        if key not in self._panels_kept:
+        if key not in self._panels_kept and self._receiver.holds(part):
             self._panels_kept.add(key)
             self._log(Entry.PANEL, 0, raw=m.encode(part))
 
