@@ -218,6 +218,79 @@ def explain(folder: Path, *, out: Path | None = None, output: Output = PLAIN) ->
 
 
 @app.command
+def publish(
+    tape: str = "",
+    *,
+    session: str = "",
+    speed: str = "",
+    endless: bool = False,
+    seed: int = 1,
+    view: Literal["L1", "L2", "L3"] = "L1",
+    feed: str | None = None,
+    recovery: str | None = None,
+    keys: Path | None = None,
+    plain: bool = False,
+    out: Path | None = None,
+    new: bool = False,
+    batch: int = 64,
+    keep_quiet: bool = False,
+) -> int:
+    """Publish a market as a live feed would: numbered, paced, encrypted, with an answer for who lost rows.
+
+    Example: tickwright publish demo_day --speed 10
+
+    Example: tickwright publish synthetic --endless --speed 1 --plain
+
+    Parameters
+    ----------
+    tape
+        A tape's folder, a folder of tapes (days of one market), the name of one that ships, or synthetic.
+    session
+        Instead: a config; its feed, its addresses and its speed.
+    speed
+        Times real time, like 1 or 10; max (the default) is as fast as it goes.
+    endless
+        Of the synthetic market, which has no end.
+    seed
+        Of the synthetic market.
+    view
+        Of the synthetic market: quotes, depth or orders.
+    feed
+        Address of the market data; tcp://127.0.0.1:5701 by default.
+    recovery
+        Address for joining and for lost rows; tcp://127.0.0.1:5702 by default.
+    keys
+        Folder made by `tickwright keys new`; the user's own by default.
+    plain
+        Without keys, where no other machine can reach the addresses.
+    out
+        Remembers how far it came, for the next start; runs/STREAM.feed by default.
+    new
+        Begin with the first row, whatever was published before.
+    batch
+        Most rows in one message.
+    keep_quiet
+        When paced, wait through stretches of more than a minute without rows instead of skipping them.
+    """
+    from engine.live.feed_command import publish_command
+
+    folder = str(keys.absolute()) if keys else None
+    given = {"feed": feed, "recovery": recovery, "keys_folder": folder, "plain": plain or None}
+    return publish_command(
+        tape,
+        session,
+        speed=speed,
+        endless=endless,
+        options={"seed": seed, "view": view},
+        addresses={name: value for name, value in given.items() if value is not None},
+        out=out,
+        new=new,
+        batch_rows=batch,
+        keep_quiet=keep_quiet,
+    )
+
+
+@app.command
 def configs(*, output: Output = PLAIN) -> int:
     """List the configs that ship.
 

@@ -47,7 +47,7 @@ class EndlessSource:
     """
 
     content = ""
-    total = None
+    total: int | None = None
 
     def __init__(self, blocks: Blocks, begins: Sequence[Begin] = ()) -> None:
         self._blocks = blocks

@@ -99,6 +99,7 @@ class FeedCore:
         self.next_seq = next_seq
         self.market_time = 0  # ts_event of the last row or CLOCK row published
         self.skipped_ns = 0  # market time without rows that was skipped
+        self.subscribers = 0
         self.counters = {"published": 0, "answered": 0, "refused": 0, "dropped": 0}
         self._ahead = np.zeros(0, ROW)  # rows from next_seq on, read but not published
         self._asked: dict[bytes, deque[Join | WantRows | WantPanel | Push]] = {}  # in the order of their turns
@@ -121,6 +122,9 @@ class FeedCore:
                 return out
             case Frame(link="recovery"):
                 return self._hear(now, input)
+            case Frame(link="market"):  # XPUB: 1 and 0 come before a topic
+                self.subscribers = max(0, self.subscribers + (1 if input.data[:1] == b"\x01" else -1))
+                return []
             case Operator(what="shutdown", why=why):
                 return [Stop(EX_OK, why)]
             case _:

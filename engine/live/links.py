@@ -58,8 +58,6 @@ class Links:
             return self._doors[link].receive()
         socket = self._sockets[link]
         data = receive_one(socket)
-        while data is not None and socket.type == zmq.XPUB:  # who listens, which no role asks
-            data = receive_one(socket)
         return None if data is None else Frame(link, b"", "", data)
 
     def send(self, out: Send) -> None:

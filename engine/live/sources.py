@@ -26,9 +26,17 @@ class Source(Protocol):
     """Rows by number, in order of time, and what they mean."""
 
     manifest: Manifest
-    panels: Mapping[str, NDArray[Any]]
-    content: str  # as Tape.content_hash, "" where there is no end
     average_days: dict[str, Market]  # by symbol; what is not there must be said by who needs it
+
+    @property
+    def panels(self) -> Mapping[str, NDArray[Any]]:
+        """As ``Tape.panels``."""
+        ...
+
+    @property
+    def content(self) -> str:
+        """As ``Tape.content_hash``; "" where there is no end."""
+        ...
 
     def read(self, first: int, n: int) -> NDArray[np.void]:
         """ROW[m], m <= n, of the numbers from ``first`` on, without CLOCK rows; m = 0: not there, or not yet."""
@@ -58,7 +66,7 @@ class TapeSource:
     def __init__(self, tape: Tape, parts: Sequence[NDArray[np.void]] | None = None) -> None:
         self._parts = [tape.rows] if parts is None else [part for part in parts if len(part)]
         self.manifest = msgspec.structs.replace(tape.manifest, rows=0, sessions=tape.sessions)
-        self.panels: Mapping[str, NDArray[Any]] = tape.panels
+        self.panels = tape.panels
         self._clocks = [_clock_rows(part) for part in self._parts]
         counts = [len(part) - len(clocks) for part, clocks in zip(self._parts, self._clocks, strict=True)]
         self._starts = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)  # number of a part's first row
