@@ -1,4 +1,4 @@
-"""The command: ``tickwright demo | run | verify | costs | data | impact | curve | exhibits | keys | configs | …``.
+"""The command: ``tickwright demo | run | paper | verify | costs | data | impact | curve | exhibits | keys | …``.
 
 Each command is a few lines here and a function elsewhere, which is imported when it is needed: ``--help`` is quick.
 Standard output holds the answer (with ``--json`` exactly one object), standard error everything said meanwhile.
@@ -215,6 +215,162 @@ def explain(folder: Path, *, out: Path | None = None, output: Output = PLAIN) ->
     from engine.explain_command import explain_command
 
     return explain_command(folder, out, output)
+
+
+@app.command
+def paper(
+    config: str,
+    *,
+    sets: Sets = (),
+    speed: str | None = None,
+    out: Path | None = None,
+    chaos: bool = False,
+    output: Output = PLAIN,
+) -> int:
+    """Paper-trade a config on this machine: a feed, a paper broker and a runner for each strategy, encrypted.
+
+    What dies is started again and goes on where it was; Ctrl-C ends the session in order. What it leaves is a run
+    folder like that of `tickwright run`, which `tickwright verify` repeats.
+
+    Example: tickwright paper vwap_demo
+
+    Example: tickwright paper mine.toml --speed 1 --out runs/today
+
+    Parameters
+    ----------
+    config
+        A TOML file, or the name of a config that ships (see `tickwright configs`); its [live] says the rest.
+    sets
+        A value laid over the config, key=value; may be repeated.
+    speed
+        Of the market: 1 is real time, 10 ten times as fast, max (the default) as fast as it goes.
+    out
+        The run folder; runs/NAME by default, with -2, -3, … where it exists.
+    chaos
+        Kill -9 feed, broker and each runner once along the way, to see that nothing comes of it.
+    """
+    from engine.live.paper_command import paper_command
+
+    return paper_command(config, list(sets), speed, out, chaos, output)
+
+
+@app.command
+def broker(config: str, *, sets: Sets = (), out: Path | None = None, new: bool = False, output: Output = PLAIN) -> int:
+    """Run the paper broker of a config: it follows the feed, waits for its strategies, and seals the run at the end.
+
+    Example: tickwright broker mine.toml
+
+    Parameters
+    ----------
+    config
+        As `paper` takes it; [live] names the addresses and the keys.
+    sets
+        A value laid over the config, key=value; may be repeated.
+    out
+        The run folder. A session that did not finish there is gone on with; runs/NAME by default.
+    new
+        Begin a new session in the next free folder.
+    """
+    from engine.live.broker_command import broker_command
+
+    return broker_command(config, list(sets), out, new, output)
+
+
+@app.command
+def attach(config: str, *, account: str = "", sets: Sets = (), out: Path | None = None, new: bool = False) -> int:
+    """Run one strategy of a config, unchanged, against a feed and a paper broker.
+
+    Example: tickwright attach mine.toml --account main
+
+    Parameters
+    ----------
+    config
+        The broker's.
+    account
+        Whose strategy; needed where the config has several.
+    sets
+        A value laid over the config, key=value; may be repeated.
+    out
+        Where it remembers what it asked for, until its session has ended; runs/NAME.runners by default.
+    new
+        Forget a session that did not end.
+    """
+    from engine.live.attach_command import attach_command
+
+    return attach_command(config, list(sets), account, out, new)
+
+
+@app.command
+def top(config: str = "", *, once: bool = False, every: float = 0.5, output: Output = PLAIN) -> int:
+    """Watch a paper broker: market time, lag, rows a second, positions, P/L, open orders, recoveries, kill switches.
+
+    Example: tickwright top runs/paper_demo
+
+    Example: tickwright top mine.toml --once --json
+
+    Parameters
+    ----------
+    config
+        The broker's, or the run folder of a session; by default the session that this user started last.
+    once
+        Say how things stand and end.
+    every
+        Seconds from one look to the next.
+    """
+    from engine.live.top_command import top_command
+
+    return top_command(config, once, every, output)
+
+
+@app.command
+def kill(
+    config: str = "",
+    *,
+    all_: Annotated[bool, Parameter(name="--all")] = False,
+    account: str = "",
+    why: str = "asked for on the command line",
+    output: Output = PLAIN,
+) -> int:
+    """Throw the kill switch: working orders are cancelled, new ones refused, until `tickwright rearm`.
+
+    Where the broker does not answer, its kill file is written instead, which it looks for 20 times a second.
+
+    Example: tickwright kill mine.toml --account main --why "fat finger"
+
+    Example: tickwright kill --all
+
+    Parameters
+    ----------
+    config
+        The broker's, or the run folder of a session.
+    all_
+        Of every session that this user runs on this machine.
+    account
+        Only this one; all accounts by default.
+    why
+        Goes into the log.
+    """
+    from engine.live.admin_commands import kill_command
+
+    return kill_command(config, all_, account, why, output)
+
+
+@app.command
+def rearm(config: str, latch: int, *, output: Output = PLAIN) -> int:
+    """Let an account trade again.
+
+    Example: tickwright rearm mine.toml 3
+
+    Parameters
+    ----------
+    config
+        The broker's, or the run folder of a session.
+    latch
+        The number that `tickwright kill` and `tickwright top` say.
+    """
+    from engine.live.admin_commands import rearm_command
+
+    return rearm_command(config, latch, output)
 
 
 @app.command

@@ -11,6 +11,15 @@ def utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
+def seconds_since(moment: str) -> float:
+    """Seconds of the wall clock since what ``utc_now`` said; 0 for a moment that is none."""
+    try:
+        then = datetime.datetime.fromisoformat(moment)
+    except ValueError:
+        return 0.0
+    return max(0.0, (datetime.datetime.now(datetime.UTC) - then).total_seconds())
+
+
 def seconds() -> float:
     """A stopwatch: seconds since some moment, never going back."""
     return time.perf_counter()

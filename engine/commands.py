@@ -16,7 +16,7 @@ from engine.broker.impact import NoImpact
 from engine.cli import INTERRUPTED, MISMATCH, OK, STRATEGY, Output, say
 from engine.config import build, load
 from engine.counterfactual import without_impact
-from engine.errors import ConfigError, RunError, StrategyError
+from engine.errors import RunError, StrategyError
 from engine.feed import Feed
 from engine.kernel_cache import ensure
 from engine.progress import RunProgress
@@ -24,8 +24,7 @@ from engine.reports.banner import banner
 from engine.reports.summary import summary
 from engine.result import Result
 from engine.run import run_into
-from engine.shipped import shipped_configs
-from engine.spelling import did_you_mean
+from engine.shipped import find_config, shipped_configs
 from engine.verify import verify
 
 ENGINE = Path(__file__).resolve().parent
@@ -43,7 +42,9 @@ def run_command(
 ) -> int:
     """Banner, progress, summary, run folder; where own orders moved the market, the run without that beside it."""
     cache = ensure()
-    setup = build(load(_find(name), sets=sets, seed=seed), feed_overrides={} if chunks is None else {"chunks": chunks})
+    setup = build(
+        load(find_config(name), sets=sets, seed=seed), feed_overrides={} if chunks is None else {"chunks": chunks}
+    )
     folder = run_folder.create(out or Path("runs") / setup.config.name, overwrite=overwrite)
     if not output.quiet:
         market = setup.feed.tape.manifest
@@ -124,15 +125,6 @@ def progress(feed: Feed, output: Output) -> RunProgress | nullcontext[None]:
     """A progress line where somebody can see it."""
     console = Console(stderr=True)
     return nullcontext() if output.quiet or output.json or not console.is_terminal else RunProgress(feed, console)
-
-
-def _find(name: str) -> Path:
-    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
-        return Path(name)
-    shipped = shipped_configs()
-    if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no config of that name ships{did_you_mean(name, shipped)}")
-    return shipped[name]
 
 
 def _page(folder: Path) -> str:

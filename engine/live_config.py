@@ -31,6 +31,7 @@ class Live(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     orders: str = "tcp://127.0.0.1:5703"  # of the broker
     admin: str = "tcp://127.0.0.1:5704"  # of the broker: `tickwright top` and `tickwright kill`
     keys_folder: str = ""  # made by `tickwright keys new`; "": the user's own, and for `paper` one made for the session
+    plain: bool = False  # without keys and encryption, where no other machine can reach the addresses
     kill_file: str = ""  # the broker's kill switch is latched once it is there; "": KILL in the run folder
     hold: Milliseconds | Literal["forever"] | None = None  # how long the market waits for a strategy's answer
     speed: Speed | Literal["max"] = "max"  # of the feed that `paper` starts, times real time

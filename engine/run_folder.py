@@ -115,7 +115,7 @@ def begin(
     folder: Path, config: Config, tapes: Iterable[TapeSource], strategies: Iterable[StrategySource]
 ) -> RunManifest:
     """Write config and manifest before the first row, so that a run that is killed can be told from one that ended."""
-    manifest = RunManifest(
+    begun = RunManifest(
         name=config.name,
         seed=config.seed,
         tapes=list(tapes),
@@ -127,8 +127,8 @@ def begin(
         system=platform.platform(),
     )
     _write(folder / "config.toml", dump(config).encode())
-    _write(folder / "manifest.json", _json(manifest))
-    return manifest
+    _write(folder / "manifest.json", _json(begun))
+    return begun
 
 
 def end(folder: Path, manifest: RunManifest, result: Result, wall_s: float) -> None:
@@ -146,6 +146,11 @@ def abandon(folder: Path, manifest: RunManifest, reason: str) -> None:
         _write(folder / "manifest.json", _json(msgspec.structs.replace(manifest, partial=reason)))
 
 
+def keep_config(folder: Path, config: Config) -> None:
+    """Write the config as it turned out to be."""
+    _write(folder / "config.toml", dump(config).encode())
+
+
 def keep_counterfactual(folder: Path, result: Result) -> None:
     """Write what the run came to without own impact."""
     _write(folder / "without.json", _json(result))
@@ -160,15 +165,20 @@ def read(path: str | os.PathLike[str]) -> SavedRun:
         If something is missing or damaged.
     """
     folder = Path(path)
+    found = read_manifest(folder)
+    if not (folder / "journal.bin").is_file():
+        raise RunError(f"{folder / 'journal.bin'} is missing; run it again")
+    return SavedRun(folder=folder, config=load(folder / "config.toml"), manifest=found)
+
+
+def read_manifest(folder: Path) -> RunManifest:
+    """What a run folder says of itself, also while the run goes on; raises as ``read``."""
     try:
-        manifest = msgspec.json.decode((folder / "manifest.json").read_bytes(), type=RunManifest)
-        if not (folder / "journal.bin").is_file():
-            raise RunError(f"{folder / 'journal.bin'} is missing; run it again")
+        return msgspec.json.decode((folder / "manifest.json").read_bytes(), type=RunManifest)
     except OSError as error:
         raise RunError(f"{folder}: no run folder ({error.strerror}: manifest.json); name one below runs/") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RunError(f"{folder / 'manifest.json'}: damaged ({error}); run it again") from None
-    return SavedRun(folder=folder, config=load(folder / "config.toml"), manifest=manifest)
 
 
 def _json(value: object) -> bytes:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engine.errors import ConfigError
+from engine.spelling import did_you_mean
+
 _PACKAGE = Path(__file__).resolve().parent
 
 
@@ -22,3 +25,19 @@ def shipped_tapes() -> dict[str, Path]:
 def shipped_configs() -> dict[str, Path]:
     """Name (file name without ``.toml``) to file of every config that ships."""
     return {path.stem: path for path in sorted(shipped_folder("configs").glob("*.toml"))}
+
+
+def find_config(name: str) -> Path:
+    """The file of a config: a path, or the name of one that ships.
+
+    Raises
+    ------
+    ConfigError
+        If it is neither.
+    """
+    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
+        return Path(name)
+    shipped = shipped_configs()
+    if name not in shipped:
+        raise ConfigError(f"{name}: no such file, and no config of that name ships{did_you_mean(name, shipped)}")
+    return shipped[name]
