@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import run_folder
+from engine.broker.models import Account
 from engine.config import build
 from engine.errors import RunError, StrategyError
 from engine.journal import Journal
@@ -18,6 +19,7 @@ from engine.names import source_digest
 from engine.portfolio import Entry
 from engine.reports.record_text import record_text
 from engine.run import Watch, run
+from engine.tape import Tape
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +65,9 @@ class ComparingJournal(Journal):
 def verify(path: str | os.PathLike[str], *, watch: Watch | None = None) -> Verification:
     """Repeat the run in a run folder.
 
-    A partial run is compared as far as it went.
+    A partial run is compared as far as it went. A paper session of which everything came from its strategies, in time,
+    is repeated like any run; one with inputs from outside (orders of a desk's own programs, kills, answers that came
+    late) from its log, each applied where it was applied.
 
     Raises
     ------
@@ -80,17 +84,22 @@ def verify(path: str | os.PathLike[str], *, watch: Watch | None = None) -> Verif
     setup = build(saved.config)
     notes = _changes(manifest, setup.feed.tape.manifest.content, [source_digest(type(s)) for s in setup.strategies])
     journal = ComparingJournal(recorded)
+    accounts = setup.accounts
     with contextlib.suppress(_Differs, StrategyError):
-        run(
-            setup.strategies,
-            setup.feed,
-            accounts=setup.accounts,
-            broker=saved.config.broker,
-            risk=saved.config.risk,
-            seed=saved.config.seed,
-            journal=journal,
-            watch=watch,
-        )
+        if from_outside := _inputs_from_outside(saved.folder):
+            notes.append(f"repeated from the session's log, which holds {from_outside}")
+            accounts = _repeat_session(saved, setup.feed.tape, journal)
+        else:
+            run(
+                setup.strategies,
+                setup.feed,
+                accounts=accounts,
+                broker=saved.config.broker,
+                risk=saved.config.risk,
+                seed=saved.config.seed,
+                journal=journal,
+                watch=watch,
+            )
     difference = journal.difference
     if difference is None and journal.count < len(recorded):
         difference = (journal.count, _entry(recorded, journal.count), None)
@@ -103,8 +112,8 @@ def verify(path: str | os.PathLike[str], *, watch: Watch | None = None) -> Verif
             notes=notes,
         )
     index, *sides = difference
-    instruments, accounts = setup.feed.tape.instruments, [account.name for account in setup.accounts]
-    texts = ["" if entry is None else record_text(entry, instruments, accounts) for entry in sides]
+    instruments, names = setup.feed.tape.instruments, [account.name for account in accounts]
+    texts = ["" if entry is None else record_text(entry, instruments, names) for entry in sides]
     return Verification(
         matches=False,
         fingerprint=_fingerprint(recorded),
@@ -115,6 +124,21 @@ def verify(path: str | os.PathLike[str], *, watch: Watch | None = None) -> Verif
         repeated=texts[1],
         notes=notes,
     )
+
+
+def _inputs_from_outside(folder: Path) -> str:
+    """What a paper session's log holds that no strategy would do again; "" for nothing, or for a replay."""
+    if not (folder / "log.sqlite").exists():
+        return ""
+    from engine.live.session_verify import inputs_from_outside  # a side room, of sessions only
+
+    return inputs_from_outside(folder)
+
+
+def _repeat_session(saved: run_folder.SavedRun, tape: Tape, journal: Journal) -> list[Account]:
+    from engine.live.session_verify import repeat
+
+    return repeat(saved.folder, saved.config, tape, journal)
 
 
 def _changes(manifest: run_folder.RunManifest, content: str, sources: list[str]) -> list[str]:

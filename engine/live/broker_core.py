@@ -189,6 +189,8 @@ class BrokerCore:
     def apply(self, account: int, requests: Sequence[Request]) -> int:
         """Requests that no wake awaits, applied here and now; the number of the first order among them, or 0."""
         first, venue = 0, self.venue
+        if requests:
+            self._shown[account].stir()
         for request in requests:
             kind = type(request)
             if kind is Order:

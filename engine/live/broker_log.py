@@ -74,7 +74,7 @@ class LogConflict(Exception):
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Body).decode
-_WHAT = {
+APPLIED = {  # inputs of the market, as ``broker_core.apply_logged`` calls them
     Entry.PROGRESS: "progress",
     Entry.SKIP: "skip",
     Entry.ORDERS: "orders",
@@ -141,9 +141,9 @@ def rerun(
     """
     again = bytearray(core.take_records())
     for kind, body in entries:
-        if kind in _WHAT:
+        if kind in APPLIED:
             told(bring_to(core, body.stamp, read))
-            told(apply_logged(core, Applied(body.stamp, body.account, _WHAT[Entry(kind)], body.requests)))
+            told(apply_logged(core, Applied(body.stamp, body.account, APPLIED[Entry(kind)], body.requests)))
         elif kind == Entry.RECORDS:
             told(bring_to(core, body.stamp, read))
             again += core.take_records()

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -71,8 +71,8 @@ class BrokerRole:
         ``rows(first, n)`` gives ROW[n] of those that were kept, of which there are ``kept_rows``.
     hold_ns : int or None
         How long the market waits for an answer; None: for ever.
-    owners : mapping of public key to account
-        Whose keys may act for which account; unencrypted peers (key "") are not asked.
+    may_trade : callable
+        ``may_trade(key, account)``: whether who proved a key may act for an account, now.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class BrokerRole:
         rows: Callable[[int, int], NDArray[np.void]] = no_rows,
         kept_rows: int = 0,
         hold_ns: int | None = None,
-        owners: Mapping[str, str] | None = None,
+        may_trade: Callable[[str, str], bool] = lambda key, account: True,
     ) -> None:
         clients = config.live.clients if config.live else ()
         self.config = config
@@ -97,7 +97,7 @@ class BrokerRole:
         self.appended = self.committed = 0
         self.market_ts = self.ts_pub = 0
         self.skipped_wakes = 0
-        self._owners = dict(owners or {})
+        self._may_trade = may_trade
         self._hold_ns = hold_ns
         self._names = {account.name: n for n, account in enumerate(self.accounts)}
         self._peers: dict[bytes, int] = {}  # who is attached, to which account
@@ -324,7 +324,7 @@ class BrokerRole:
         assert self.core is not None
         if not self._end_logged:
             self._end_logged = True
-            self._log(Entry.END, 0)
+            self._log(Entry.END, 0, text=self._closing)
         self._note(self.core.end())
         self._keep_records()
 
@@ -396,7 +396,7 @@ class BrokerRole:
         self._out.append(Send("orders", peer, m.encode(m.Reject(reason, text[:1000], wake, cid))))
 
     def _may(self, key: str, account: int) -> bool:
-        return not key or not self._owners or self._owners.get(key) == self.accounts[account].name
+        return self._may_trade(key, self.accounts[account].name)
 
     def _on_hello(self, frame: Frame, hello: m.Hello) -> None:
         if text := m.disagreement(hello.protocol, hello.schema, strict=True):

@@ -36,6 +36,7 @@ class Shown:
         self._cash = [0] * len(broker.currencies)
         self._days = dict.fromkeys(broker.panels.markets, -1)
         self._orders = b""
+        self._stirred = False  # the runner has sent something since, and shows its orders with that
         self._contracts = contract_rows.Seen()
 
     def changes(self) -> View:
@@ -51,6 +52,10 @@ class Shown:
             orders=self._moved_orders(),
             contracts=None if broker.dealer is None else self._contracts.changes(broker.dealer.books[self._account]),
         )
+
+    def stir(self) -> None:
+        """The account has asked for something: what its runner shows of orders is told anew at the next wake."""
+        self._stirred = True
 
     def digest(self) -> bytes:
         """BLAKE2b-128 of positions, cash and open orders as last shown."""
@@ -78,9 +83,9 @@ class Shown:
     def _moved_orders(self) -> bytes | None:
         orders = self._broker.open_orders(self._account)
         table = np.array(orders, np.int64).tobytes() if orders else b""
-        if table == self._orders:
+        if table == self._orders and not self._stirred:
             return None
-        self._orders = table
+        self._orders, self._stirred = table, False
         return table
 
 
