@@ -48,13 +48,15 @@ def with_average_days(broker: BrokerConfig, feed: Feed) -> BrokerConfig:
             raise ConfigError(
                 f"$.broker.impact.market: the tape has no instrument '{symbol}'{did_you_mean(symbol, symbols)}"
             )
-    missing = [n for n, symbol in enumerate(symbols) if symbol not in impact.market]
+    told = getattr(feed, "average_days", {})  # of a feed on a socket, whose rows are still to come
+    known = {**impact.market, **{symbol: told[symbol] for symbol in symbols if symbol in told.keys() - impact.market}}
+    missing = [n for n, symbol in enumerate(symbols) if symbol not in known]
     parts = getattr(feed, "parts", [feed.tape.rows])
     if any(instruments[n].book == "NONE" for n in missing):
         printed = _printed(parts)
         missing = [n for n in missing if instruments[n].book != "NONE" or n in printed]
     found = measure(parts, instruments, feed.tape.sessions, missing) if missing else {}
-    impact = msgspec.structs.replace(impact, market={**impact.market, **found})
+    impact = msgspec.structs.replace(impact, market={**known, **found})
     prepare(impact, list(impact.market))
     return msgspec.structs.replace(broker, impact=impact)
 

@@ -121,6 +121,9 @@ class Session:
         self.receiver.hear(self.now, message)
         self.most_held = max(self.most_held, self.receiver.held)
         rows = self.receiver.take()
+        for name in self.receiver.panels if len(rows) else ():
+            if name.startswith("axis_"):
+                assert (self.receiver.panels[name] == self.feed.panels[name]).all(), "rows before the axes of panels"
         for close in rows[rows["kind"] == Kind.CLOSE]:
             for name in ("level", "date"):
                 day = close["order_id"]
