@@ -151,14 +151,19 @@ class RunnerRole:
             accounts += self.config.live.clients if self.config.live else ()
             self.core = RunnerCore(tape, self.strategy, accounts=accounts, otc=self.config.broker.otc)
         core = self.core
-        while core is not None and core.broker.ahead < ROWS_AHEAD and len(rows := self.receiver.take()):
+        while core is not None and (core.broker.ahead < ROWS_AHEAD or core.broker.waits):  # a wake needs what it needs
+            if not len(rows := self.receiver.take()):
+                break
             self._answer(core.take_rows(rows))
         self._mind_broker()
         while self._gated and self._gated[0][0] <= self._committed:
             self._out.append(self._gated.popleft()[1])
-        self._next_tick = max(
-            min(self._last_beat + BEAT_NS, self.receiver.due, self._said_hello + HELLO_NS), self._now + MILLISECOND
-        )
+        due = self.receiver.due
+        if self.welcome is not None:
+            due = min(due, self._last_beat + BEAT_NS, self._heard + SILENT_NS)
+        elif self.core is not None:
+            due = min(due, self._said_hello + HELLO_NS)
+        self._next_tick = max(due, self._now + MILLISECOND)
 
     # --- the feed -----------------------------------------------------------------------------------------------------
 
