@@ -14,7 +14,7 @@ from engine import run_folder
 from engine.broker.models import Account
 from engine.config import build
 from engine.errors import RunError, StrategyError
-from engine.journal import Journal
+from engine.journal import RECORD, Journal
 from engine.names import source_digest
 from engine.portfolio import Entry
 from engine.reports.record_text import record_text
@@ -164,4 +164,4 @@ def _entry(records: NDArray[np.void], at: int) -> Entry | None:
 
 
 def _bytes(records: NDArray[np.void]) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(records).view(np.uint8).reshape(len(records), -1)  # (n, 64)
+    return np.ascontiguousarray(records).view(np.uint8).reshape(len(records), RECORD.itemsize)

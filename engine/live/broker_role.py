@@ -49,6 +49,7 @@ SILENT_NS = 3 * BEAT_NS  # nothing heard of a peer: it is gone
 TELL_AGAIN_NS = 300 * MILLISECOND  # a wake that nobody answers is told again
 PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that they are done
 RECENT = 4_096  # rows that duplicates are compared with
+CLOSING_NS = 2_000 * MILLISECOND  # the same, when the broker was told to end
 LEAST_TICK = MILLISECOND
 DONE = "done"  # what a Done is received as
 
@@ -605,8 +606,8 @@ class BrokerRole:
             self._end_told, self._ended_at = True, self._now
             for account in range(len(self.accounts)):
                 self._tell_end(account)
-        waits = any(mine.attached and mine.done is None for mine in self.attachments)
-        is_over = bool(self._closing) or not waits or self._now - self._ended_at >= PATIENCE_NS
+        waits = any(mine.attached and mine.done is None for mine in self.attachments if mine.peer or not self._closing)
+        is_over = not waits or self._now - self._ended_at >= (CLOSING_NS if self._closing else PATIENCE_NS)
         if is_over and self.appended == self.committed and not self._gated:
             self._stop(EX_OK, "the market has ended")
 

@@ -36,8 +36,8 @@ LINGER_MS = 1_000  # for last words, after an end in order
 SUPERVISOR = "TICKWRIGHT_SUPERVISOR"  # process number, set for those that `tickwright paper` starts
 
 SIGNALS = {
-    signal.SIGTERM: Operator("shutdown", "SIGTERM"),
-    signal.SIGINT: Operator("shutdown", "Ctrl-C"),
+    signal.SIGTERM: Operator("shutdown", "ended by SIGTERM"),
+    signal.SIGINT: Operator("shutdown", "ended by Ctrl-C"),
     signal.SIGUSR1: Operator("kill", "SIGUSR1"),
 }
 
@@ -172,7 +172,7 @@ class Shell:
                 self._give(Operator("kill", f"kill file {self._kill_file}"))
         if self._supervisor is not None and os.getppid() != self._supervisor:
             self._supervisor = None
-            self._shut_down(now, Operator("shutdown", "the supervisor is gone"))
+            self._shut_down(now, Operator("shutdown", "ended because its supervisor had"))
         if now >= self._next_second:
             self._next_second = now + SECOND_NS
             self._watch_disk()

@@ -142,6 +142,7 @@ class Supervisor:
 
     def run(self) -> int:
         """Until all is done; the exit code."""
+        self.say("", f"starting {', '.join(child.name for child in self.children)}")
         try:
             with self._interruptible():
                 while not self._is_over():
@@ -223,7 +224,7 @@ class Supervisor:
             if self._asked > 1 or now - self._told > PATIENCE_NS:
                 child.signal(signal.SIGKILL)
             elif is_new:
-                child.signal(signal.SIGTERM)
+                child.signal(signal.SIGINT if self._asked else signal.SIGTERM)
 
     def _is_over(self) -> bool:
         return self._code is not None and not any(child.is_alive for child in self.children)

@@ -177,7 +177,7 @@ def test_signals_kill_reload_and_end_and_a_second_one_ends_at_once() -> None:
     core = Scripted(respond)
     assert run(core, reload_keys=lambda: reloaded.append(1)) == EX_INTERRUPTED
     told = [one for one in core.given if isinstance(one, Operator)]
-    assert told == [Operator("kill", "SIGUSR1"), Operator("shutdown", "SIGTERM")]
+    assert told == [Operator("kill", "SIGUSR1"), Operator("shutdown", "ended by SIGTERM")]
     assert reloaded == [1]
 
 

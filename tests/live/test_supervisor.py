@@ -11,7 +11,9 @@ import pytest
 from engine.live import supervisor
 from engine.live.supervisor import EX_INTERRUPTED, Child, Supervisor
 
-FOREVER = "import os, signal, time; signal.signal(signal.SIGTERM, lambda *_: os._exit(0)); print('here', flush=True)\n"
+FOREVER = (
+    "import os, signal, time; [signal.signal(n, lambda *_: os._exit(0)) for n in (2, 15)]; print('here', flush=True)\n"
+)
 FOREVER += "while True: time.sleep(0.01)"
 
 
@@ -35,7 +37,8 @@ def test_it_is_over_when_all_that_must_finish_have_and_the_feed_is_told_to_end()
     feed = child("feed", FOREVER, must_finish=False)
     code, said = run(feed, child("broker", "print('sealed'); print('twice', end='')"))
     assert code == 0
-    assert "broker | sealed\nbroker | twice\n" in said
+    assert "broker | sealed\n" in said
+    assert "broker | twice\n" in said
     assert feed.process is not None
     assert feed.process.returncode in (0, -signal.SIGTERM)  # told before it could listen
 
@@ -87,13 +90,13 @@ def test_ctrl_c_ends_the_broker_first_and_a_second_one_kills() -> None:
     assert Supervisor([feed, broker], out=heard, each_round=each_round).run() == EX_INTERRUPTED
     assert "broker is gone, feed is not" in order
     stubborn = child("stubborn", FOREVER.replace("os._exit(0)", "None"))
-    times: list[int] = []
+    heard, asked = io.StringIO(), []
 
     def insist(one: Supervisor) -> None:
-        if stubborn.is_alive and len(times) < 2:
-            times.append(1)
+        if heard.getvalue().count("here") and len(asked) < 2:
+            asked.append(1)
             os.kill(os.getpid(), signal.SIGINT)
 
-    assert Supervisor([stubborn], out=io.StringIO(), each_round=insist).run() == EX_INTERRUPTED
+    assert Supervisor([stubborn], out=heard, each_round=insist).run() == EX_INTERRUPTED
     assert stubborn.process is not None
-    assert stubborn.process.returncode in (-signal.SIGKILL, -signal.SIGTERM)
+    assert stubborn.process.returncode == -signal.SIGKILL
