@@ -107,7 +107,8 @@ class Authority:
         """One request after the other, each answered; if this ends, the address goes with it and libzmq refuses."""
         try:
             while not self._stopping:
-                self._zap.send_multipart(self._reply(self._zap.recv_multipart()))
+                request = self._zap.recv_multipart()
+                self._zap.send_multipart(self._reply(request))
         except zmq.ZMQError:
             pass  # the context is gone
         finally:

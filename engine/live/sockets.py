@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import stat
 import sys
 import time
@@ -28,10 +29,11 @@ from engine.live.self_test import self_test
 HIGH_WATER = 8_192  # frames queued for a subscriber: 2.6 s of 50,000 messages a second in batches of 16
 HELD_BYTES = 64 << 20  # and no more than this, where frames are large
 ORDERS_HIGH_WATER = 1_000
-LARGEST_SUBSCRIPTION = 64  # bytes; more is not a subscription to the whole stream
+LARGEST_SUBSCRIPTION = 1_024  # bytes: one to the whole stream has 1, but a handshake's commands must pass, too
 CURVE_OVERHEAD = 64  # bytes of a frame's box, which libzmq counts as part of the message
 LONGEST_IPC = 107  # bytes of a socket's path that the system takes
 REBIND_S = 2.0
+_TCP = re.compile(r"tcp://[^/]+:(\*|[0-9]{1,5})")
 LARGEST = {  # bytes of one frame: (what the server takes, what its clients take)
     "market": (LARGEST_SUBSCRIPTION, messages.LARGEST_FEED_FRAME),
     "recovery": (messages.LARGEST_FEED_FRAME, messages.LARGEST_FEED_FRAME),
@@ -148,9 +150,7 @@ def rebind(socket: zmq.Socket) -> None:
             return
         except zmq.ZMQError as error:  # the I/O thread has not closed it yet: a few ms
             if error.errno != zmq.EADDRINUSE or time.monotonic() > until:
-                raise ConfigError(
-                    f"{endpoint}: cannot be bound again ({error.strerror}); start the role again"
-                ) from None
+                raise ConfigError(f"{endpoint}: cannot be bound again ({_why(error)}); start the role again") from None
             time.sleep(0.002)
 
 
@@ -199,7 +199,7 @@ def _connect(socket: zmq.Socket, address: str, link: str, key: ClientKey | None,
         socket.connect(address)
     except zmq.ZMQError as error:
         socket.close(linger=0)
-        raise ConfigError(f"{address}: {error.strerror}; write tcp://ADDRESS:PORT or ipc://PATH") from None
+        raise ConfigError(f"{address}: {_why(error)}; write tcp://ADDRESS:PORT or ipc://PATH") from None
     except BaseException:
         socket.close(linger=0)
         raise
@@ -219,7 +219,8 @@ def _high_water(frame_bytes: int) -> int:
 
 
 def _refuse_unsafe(address: str, has_keys: bool, plain: bool, verb: str) -> None:
-    if not address.startswith(("tcp://", "ipc://", "inproc://")):
+    port = _TCP.fullmatch(address)
+    if not (address.startswith(("ipc://", "inproc://")) or (port and (port[1] == "*" or int(port[1]) < 65_536))):
         raise ConfigError(f"'{address}' is no address; write tcp://ADDRESS:PORT or ipc://PATH")
     if has_keys and (plain or address.startswith("inproc://")):
         raise ConfigError(f"{address}: has keys and is to be plain; leave one of them out")
@@ -249,7 +250,7 @@ def _make_ready(address: str) -> None:
         mode = stat.S_IMODE(found.st_mode)
         raise ConfigError(
             f"{address}: others can enter {path.parent} (user {found.st_uid}, mode {mode:04o}); put the socket into a "
-            f"folder of your own with mode 0700"
+            "folder of your own with mode 0700"
         )
 
 
@@ -258,9 +259,13 @@ def _bind_once(socket: zmq.Socket, address: str) -> None:
         socket.bind(address)
     except zmq.ZMQError as error:
         raise ConfigError(
-            f"{address}: {error.strerror}; stop what has it (`ss -lptn` says who), or choose another address"
+            f"{address}: {_why(error)}; stop what has it (`ss -lptn` says who), or choose another address"
         ) from None
 
 
 def _endpoint(socket: zmq.Socket) -> str:
     return socket.get_string(zmq.LAST_ENDPOINT)
+
+
+def _why(error: zmq.ZMQError) -> str:
+    return zmq.strerror(error.errno or 0)  # error.strerror repeats the address
