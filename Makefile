@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-slow test-bounds lint bench wheel wheel-test clean
+.PHONY: demo test test-slow test-bounds faults lint bench wheel wheel-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tickwright demo
@@ -26,6 +26,11 @@ lint: $(VENV)/.linting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# Killed processes, failing disks, flipped bits: real processes on this machine; hours, or minutes with QUICK=1.
+# What was found is added to tests/faults/RESULTS.md; an interrupted run goes on where it ended.
+faults: $(VENV)/.testing
+	$(BIN)/python tests/faults/run.py $(if $(QUICK),--quick) $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.installed
 	$(BIN)/tickwright bench

@@ -1,0 +1,21 @@
+"""Each fault procedure holds in its quick form; the whole forms are for the night (`make faults`)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FAULTS = Path(__file__).resolve().parent.parent / "faults"
+SCRIPTS = sorted(path.name for path in FAULTS.glob("f[0-9][0-9]_*.py"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_promise_holds_under_faults(script):
+    done = subprocess.run([sys.executable, str(FAULTS / script), "--quick"], capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(done.stdout.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
