@@ -297,5 +297,5 @@ def is_axis(name: str) -> bool:
 def _open_array(file: Path) -> NDArray[Any]:
     try:
         return np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # numpy parses the header as Python: damage shows as any of the parser's errors
         raise TapeError(f"{file}: cannot be read as an array ({error}); import the tape again") from None

@@ -57,6 +57,15 @@ def test_every_flipped_bit_of_the_rows_changes_the_content(at, bit):
         assert tape.content_hash() != before
 
 
+def test_a_damaged_header_of_the_rows_is_refused(tmp_path):
+    file = a_tape().save(tmp_path / "t") / "rows.npy"
+    whole = file.read_bytes()
+    for at in range(128):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x80]) + whole[at + 1 :])
+        with pytest.raises(TapeError):
+            Tape.load(tmp_path / "t")
+
+
 def test_a_tape_is_not_overwritten_unasked(tmp_path):
     a_tape().save(tmp_path / "t")
     with pytest.raises(TapeError, match="exists; name another folder or allow overwriting"):
