@@ -120,7 +120,7 @@ class StreamReceiver:
         self._known = first  # the feed has published up to here
         self._end: int | None = None
         self._epoch_heard = -1
-        self._heard: int | None = None  # when the feed was last heard, or asked how it is
+        self._heard: int | None = None  # when the feed was last heard
         self._asked: list[Want] = []
         self._ask_again = 0
         self._is_behind = False  # rows are missing, and have been asked for
@@ -201,16 +201,16 @@ class StreamReceiver:
     def _meet(self, market: Market) -> None:
         if text := disagreement(market.protocol, market.schema, strict=False):
             raise StreamBroken("PROTOCOL", text)
+        self.manifest = _manifest_of(market)
         try:
-            self.manifest = msgspec.json.decode(market.manifest, type=Manifest)
             self._parts = PanelParts(market.panels)
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        except ValueError as error:
             raise StreamBroken("CORRUPT", f"stream {market.stream}: no market that can be joined: {error}") from None
         self._rules = RowRules(self.manifest.instruments, self._parts)
 
     def _meet_again(self, before: Market, market: Market) -> None:
         """A feed that started again must publish the same; what is held of its earlier life is asked for again."""
-        manifest = msgspec.json.decode(market.manifest, type=Manifest)
+        manifest = _manifest_of(market)
         same = manifest.instruments == (self.manifest and self.manifest.instruments)
         if not (same and market.panels == before.panels and market.stream == before.stream):
             raise StreamBroken(
@@ -230,7 +230,7 @@ class StreamReceiver:
         if batch.n < 0:
             self._ends_at(batch.first)
             return
-        self._known = max(self._known, batch.first + batch.n)
+        self._known = max(self._known, batch.first + min(batch.n, 1))  # how many there are is said once it is checked
         if not batch.rows:
             return
         is_early = batch.first > self.next_seq
@@ -240,7 +240,9 @@ class StreamReceiver:
         block, fault = self._rules.block(batch)
         if block is None:
             self._refuse(fault, batch.first, batch.n)
-        elif is_early:
+            return
+        self._known = max(self._known, block.first + block.numbered)
+        if is_early:
             self._hold(block)
         else:
             self._accept(block)
@@ -293,7 +295,6 @@ class StreamReceiver:
     def _missing(self, now: int) -> list[Want]:
         is_silent = self._heard is not None and now - self._heard >= SILENT_NS and not self.ended
         if self.market is None or self.market.epoch != self._epoch_heard or is_silent:
-            self._heard = now
             return [Join(PROTOCOL, schema_digest())]
         close = self._ready[0].close if self._ready else None
         days = chain(self._parts.lacking_axes(), self._rules.lacking(*close) if close else ())
@@ -414,3 +415,10 @@ class StreamReceiver:
 
     def _called(self) -> str:
         return f"stream {self.market.stream}" if self.market else "a stream"
+
+
+def _manifest_of(market: Market) -> Manifest:
+    try:
+        return msgspec.json.decode(market.manifest, type=Manifest)
+    except (ValueError, RecursionError, TickwrightError) as error:  # msgspec's, Unicode's, those of an instrument
+        raise StreamBroken("CORRUPT", f"stream {market.stream}: no market that can be joined: {error}") from None

@@ -163,6 +163,7 @@ def test_what_is_taken_is_the_tape_whatever_the_network_does(weather: Weather, s
     tape = tiny_tape(seed, n)
     session = Session(TinyFeed(tape), weather).run()
     assert numbered(session.rows) == numbered(tape.rows)
+    assert session.receiver.held == 0
     told = clocks(session.rows)
     assert set(told) <= set(clocks(tape.rows))
     assert len(set(told)) == len(told)
