@@ -157,7 +157,7 @@ def parts_of(
     panels: Mapping[str, NDArray[Any]], name: str, day: int, *, stream: str, epoch: int
 ) -> Iterator[PanelPart]:
     """A day of a panel in the parts that are sent."""
-    content = np.ascontiguousarray(panels[name] if day == AXIS else panels[name][day]).tobytes()
+    content = np.ascontiguousarray(panels[name] if day == AXIS else panels[name][day : day + 1]).tobytes()
     parts = max(1, math.ceil(len(content) / PANEL_PART))
     digest = digest_of(content)
     for part in range(parts):
