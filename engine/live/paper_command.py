@@ -36,8 +36,8 @@ def paper_command(name: str, sets: list[str], speed: str | None, out: Path | Non
         rows = len(setup.feed.tape.rows)
         print("\n".join(banner(setup.config, setup.feed.tape.manifest, rows)), file=sys.stderr)
     with _private_folder() as private:
-        config = with_session(config, private)
         begin(folder, config)
+        config = with_session(config, private)
         (folder / SESSION).write_text(dump(config), encoding="utf-8")
         shake = Chaos(live_of(config), len(setup.feed.tape.rows) if chaos else 0)
         supervisor = Supervisor(children_of(config, folder), each_round=shake)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import clock, run_folder
-from engine.config import Config, make_strategies
+from engine.config import Config, load, make_strategies
 from engine.errors import ConfigError
 from engine.journal import RECORD, Journal, read_journal
 from engine.live.broker_log import Body, Entry, decode, unpack_parents, with_days
@@ -61,7 +61,8 @@ def seal(folder: Path, role: BrokerRole, entries: Iterable[tuple[int, bytes]], s
                 journal.append(np.frombuffer(body.raw, RECORD))
     broker = with_days(role.config.broker, role.market)
     spelled, sources = _spelled_out(role.config)
-    config = msgspec.structs.replace(spelled, feed=FEED, feed_params={"tapes": [TAPE]}, broker=broker)
+    asked = load(folder / "config.toml").live  # not the sockets and keys of this session, which are gone
+    config = msgspec.structs.replace(spelled, feed=FEED, feed_params={"tapes": [TAPE]}, broker=broker, live=asked)
     parents, declined = _told(read, len(config.strategies))
     result = outcome(
         read_journal(folder / "journal.bin"),

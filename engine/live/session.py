@@ -22,7 +22,7 @@ from engine.live.high_water import LogDamaged
 from engine.live.keys import FOLLOWER, LOCAL, ClientKey, Keys
 from engine.live.links import Links
 from engine.live.role import EX_CORRUPT
-from engine.live.shell import say
+from engine.live.shell import EX_IOERR, say
 from engine.live.supervisor import EX_SOFTWARE
 from engine.live_config import Live
 from engine.shipped import find_config
@@ -140,6 +140,9 @@ def guarded(work: Callable[[], int]) -> int:
     except (LogDamaged, LogConflict) as error:
         say(str(error))
         return EX_CORRUPT
+    except RunError as error:  # the disk, or a process that has not quite ended: may be cured by itself
+        say(str(error))
+        return EX_IOERR
     except TickwrightError:
         raise
     except Exception:
