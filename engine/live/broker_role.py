@@ -154,6 +154,8 @@ class BrokerRole:
         rerun(self.core, read, self._read, self._note)
         while self.core.rows < self._kept and self.core.waiting is None:
             self._note(self.core.take_rows(self._read(self.core.rows, self._kept - self.core.rows)))
+        while self.core.waiting is not None and any(mine.done is not None for mine in self.attachments):
+            self._note(self.core.answer())  # who is done had heard the end: wakes that no entry answers asked for nothing
         return receiver
 
     def _rows_kept(self) -> tuple[int, NDArray[np.void]]:
@@ -409,7 +411,8 @@ class BrokerRole:
             self._reject(frame.peer, "NOT_YOURS", f"no account '{hello.account}' for this key{known}")
             return
         mine = self.attachments[account]
-        if mine.peer not in (b"", frame.peer) and self._now - mine.heard_at < SILENT_NS:
+        goes_on = mine.attached and not hello.replay and hello.answered >= mine.answered  # the same, connected anew
+        if mine.peer not in (b"", frame.peer) and self._now - mine.heard_at < SILENT_NS and not goes_on:
             self._reject(frame.peer, "ALREADY_ATTACHED", f"account '{hello.account}' is attached from elsewhere")
             return
         if text := self._misfit(account, hello):
