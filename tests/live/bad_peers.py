@@ -141,6 +141,10 @@ class Peer:
             return None
         return recv_monitor_message(self._monitor)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED
 
+    def close(self) -> None:
+        self.socket.close()
+        self._monitor.close()
+
 
 def plain(one: Served) -> Peer:
     return Peer(one)
