@@ -6,10 +6,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test test-slow test-bounds faults lint bench wheel wheel-test clean
+.PHONY: demo demo-paper test test-slow test-bounds fuzz faults lint bench wheel wheel-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tickwright demo
+
+# A day on paper: feed, broker and runner, encrypted, each killed once; its tape must give the plain replay's fingerprint.
+demo-paper: $(VENV)/.installed
+	rm -rf runs/demo_paper
+	$(BIN)/tickwright run paper_demo --out runs/demo_replay --overwrite --no-counterfactual --quiet
+	$(BIN)/tickwright paper paper_demo --chaos --out runs/demo_paper
+	$(BIN)/tickwright verify runs/demo_paper
+	@for run in demo_replay demo_paper; do grep '"fingerprint"' runs/$$run/manifest.json; done | uniq | wc -l | grep -qx 1 \
+		&& echo "the paper session and the plain replay have one fingerprint"
 
 test: $(VENV)/.testing
 	$(BIN)/python -m pytest -q -n auto -m "not slow"
@@ -21,6 +30,11 @@ test-slow: $(VENV)/.testing
 # The kernels once more with every index checked: an index beyond its array would otherwise read another table.
 test-bounds: $(VENV)/.testing
 	NUMBA_BOUNDSCHECK=1 $(BIN)/python -m pytest -q -n auto -m "not slow" tests/laws tests/feeds tests/strategies
+
+# Damaged messages of every type on the wire; `make fuzz MESSAGES=10000000` before a release.
+MESSAGES ?= 100000
+fuzz: $(VENV)/.testing
+	$(BIN)/python tests/live/fuzz_wire.py --messages $(MESSAGES)
 
 lint: $(VENV)/.linting
 	$(BIN)/ruff check .

@@ -110,7 +110,23 @@ class RemoteBroker:
         return bool(self._wakes)
 
     def show(self, wake: Watermark) -> None:
-        """Bring everything that the desk shows to where a wake is."""
+        """Bring everything that the desk shows to where a wake is.
+
+        Raises
+        ------
+        RunError
+            If it shows what this market cannot have: that is not the strategy's fault.
+        """
+        try:
+            self._show(wake)
+        except (LookupError, ValueError, OverflowError) as error:
+            raise RunError(
+                f"wake {wake.wake} shows what this market cannot have ({error}); do broker and runner follow one feed?"
+            ) from None
+
+    def _show(self, wake: Watermark) -> None:
+        if wake.wake > 0 and type(wake.event) is events.Started:
+            raise ValueError("a market that begins again")
         self._advance_books(wake.seq)
         self.clock, self.cause, self.reports = wake.ts, wake.cause, wake.reports
         view = wake.view

@@ -126,6 +126,7 @@ BROKER_REQUESTS = {
         ],
         True,
     ),
+    "Progress end": m.Progress(43, [m.Cancel(9)], False, 6),
     "Orders": m.Orders("a1b2.1", [ORDER], MOMENT + 2_000_000_000),
     "Beat": m.Beat(43, MOMENT),
     "Done": m.Done(b"[]", {"KILLED": 2}),
