@@ -8,15 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from engine import run_folder
 from engine.cli import OK, Output
 from engine.cli import say as answer
-from engine.config import Config, build, dump
+from engine.config import Config, build, dump, make_feed, make_strategies
 from engine.errors import ConfigError
 from engine.live.chaos import Chaos
+from engine.live.feed_command import MARKET
 from engine.live.keys import new_keys
 from engine.live.paper_run import begin
 from engine.live.session import SESSION, choose_folder, live_config, live_of
@@ -25,26 +27,41 @@ from engine.live.supervisor import Child, Supervisor
 from engine.live_config import ADDRESSES, Live
 from engine.reports.banner import banner
 from engine.reports.summary import summary
+from engine.tape import Manifest
 
 
 def paper_command(name: str, sets: list[str], speed: str | None, out: Path | None, chaos: bool, output: Output) -> int:
     """Run a session, and say what it came to and how to verify it."""
     config = _at_speed(live_config(name, sets), speed)
-    setup = build(config)  # whatever is wrong with it is said here, once
+    told, market, rows = look_at(config)
     folder = choose_folder(config, out, new=out is None)
     if not output.quiet:
-        rows = len(setup.feed.tape.rows)
-        print("\n".join(banner(setup.config, setup.feed.tape.manifest, rows)), file=sys.stderr)
+        print("\n".join(banner(told, market, rows)), file=sys.stderr)
     with _private_folder() as private:
         begin(folder, config)
         config = with_session(config, private)
         (folder / SESSION).write_text(dump(config), encoding="utf-8")
-        shake = Chaos(live_of(config), len(setup.feed.tape.rows) if chaos else 0)
+        shake = Chaos(live_of(config), rows if chaos else 0)
         supervisor = Supervisor(children_of(config, folder), each_round=shake)
         code = supervisor.run()
         (folder / SESSION).unlink()
     restarts = {child.name: child.restarts for child in supervisor.children if child.restarts}
     return _last_words(folder, code, restarts, output)
+
+
+def look_at(config: Config) -> tuple[Config, Manifest, int]:
+    """The config spelled out, its market, and its rows (0: without end): so mistakes are said here, once.
+
+    Raises
+    ------
+    ConfigError, TapeError
+        As ``engine.config.build``.
+    """
+    if config.feed != MARKET:
+        setup = build(config)
+        return setup.config, setup.feed.tape.manifest, len(setup.feed.tape.rows)
+    market: Any = make_feed(config)
+    return msgspec.structs.replace(config, strategies=make_strategies(config)[1]), market.manifest, 0
 
 
 def with_session(config: Config, private: Path) -> Config:

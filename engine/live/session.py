@@ -13,7 +13,7 @@ import zmq
 
 from engine import run_folder
 from engine.config import Config, load
-from engine.errors import RunError, TickwrightError
+from engine.errors import ConfigError, RunError, TickwrightError
 from engine.live import sockets
 from engine.live.authority import Authority
 from engine.live.broker_log import LogConflict
@@ -39,7 +39,9 @@ def live_config(name: str, sets: list[str] | None = None) -> Config:
         As ``engine.config.load``.
     """
     folder = Path(name)
-    path = folder / SESSION if (folder / SESSION).is_file() else find_config(name)
+    if folder.is_dir() and not (folder / SESSION).is_file():
+        raise ConfigError(f"{folder}: no paper session is going on here; name the config where roles run apart")
+    path = folder / SESSION if folder.is_dir() else find_config(name)
     config = load(path, sets=sets or ())
     return config if config.live is not None else msgspec.structs.replace(config, live=Live())
 
@@ -82,15 +84,11 @@ class Wires:
             return sockets.subscriber(self.context, self.live.feed, key, plain=self.live.plain)
         return sockets.dealer(self.context, getattr(self.live, link), link, key, plain=self.live.plain)
 
-    def reload(self) -> None:
-        """Read the key files again, on SIGHUP; one that is damaged changes nothing."""
-        if self.authority is None:
-            return
-        try:
-            gone = self.authority.reload()
-            say(f"keys read again; no longer let in: {', '.join(permit.name for permit in gone) or 'nobody'}")
-        except TickwrightError as error:
-            say(f"the keys stay as they were: {error}")
+    def reload(self, market: zmq.Socket[bytes] | None = None) -> None:
+        """Read the key files again, on SIGHUP; ``market`` is bound anew where a reader of it was revoked."""
+        if self.authority is not None:
+            for sentence in sockets.reload_keys(self.authority, market) or ["keys read again; nobody was taken off the list"]:
+                say(sentence)
 
     def may_trade(self, key: str, account: str) -> bool:
         """Whether who has this key may act for an account."""
