@@ -1,4 +1,4 @@
-"""The broker's side of order entry as docs/protocol.md tells it, with a venue that fills what is asked for at 100.
+"""The broker's side of order entry as docs/protocol.md tells it, with a venue that fills at one price.
 
 Pure, so that a test can lose frames between the two sides.
 """
@@ -12,7 +12,6 @@ from engine.live import messages as m
 from engine.live.role import Frame, Input, Output, Send
 
 SYMBOLS = ["XYZ", "ABC"]
-PRICE = 100  # a buy limit at or above it fills, a sell limit at or below it
 
 
 class FakeBroker:
@@ -26,6 +25,7 @@ class FakeBroker:
         self.positions: defaultdict[str, int] = defaultdict(int)
         self.numbers = 0
         self.market_time = 0
+        self.price = 100  # a buy limit at or above it fills, a sell limit at or below it
         self.beats = 0
 
     def restart(self) -> None:
@@ -106,10 +106,10 @@ class FakeBroker:
 
     def _match(self, number: int, price: int) -> None:
         symbol, side, size = self.open[number]
-        if price == 0 or side * price >= side * PRICE:
+        if price == 0 or side * price >= side * self.price:
             del self.open[number]
             self.positions[symbol] += side * size
-            self._report(events.Filled(self.market_time, number, symbol, side, PRICE, size, 0, False, 0))
+            self._report(events.Filled(self.market_time, number, symbol, side, self.price, size, 0, False, 0))
 
     def _cancel(self, numbers: list[int]) -> None:
         for number in numbers:
