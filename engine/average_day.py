@@ -149,6 +149,8 @@ def _covered(parts: Sequence[NDArray[np.void]], sessions: Sequence[tuple[int, in
 
 def _variance(times: NDArray[np.int64], prices: NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> float:
     """Of log returns a ns; 0 where there is too little to say."""
+    if len(prices) < 2:
+        return 0.0  # at once: a grid of seconds over years of closes would fill the memory
     for step in STEPS_NS:
         total, counted, lasted = 0.0, 0, 0
         for start, end in spans:

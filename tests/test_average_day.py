@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import numpy as np
 import pytest
@@ -87,3 +89,21 @@ def test_what_has_no_book_needs_no_average_day() -> None:
     bars = Instrument(symbol="A", book="NONE")
     tape = Tape(tape.rows, msgspec.structs.replace(tape.manifest, instruments=[bars]))
     assert with_average_days(BrokerConfig(), TapeFeed(tape)).impact.market == {}  # type: ignore[union-attr]
+
+
+def test_years_without_a_trade_take_no_memory() -> None:
+    closes = _tape([100] * 2_500, step=1_440 * MINUTE).rows
+    closes["kind"] = Kind.CLOSE
+    tracemalloc.start()
+    with pytest.raises(ConfigError, match="do not say what an average day of A is like"):
+        measure([closes], _tape([]).instruments, [], [0])
+    assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    tracemalloc.stop()
+
+
+def test_a_feed_on_a_socket_tells_what_it_measured() -> None:
+    tape = _tape([1_000_000 + 1_000 * (n % 2) for n in range(391)])
+    replay = with_average_days(BrokerConfig(), TapeFeed(tape))
+    feed = TapeFeed(Tape(tape.rows[:0], tape.manifest))
+    feed.average_days = replay.impact.market  # type: ignore[attr-defined, union-attr]
+    assert with_average_days(BrokerConfig(), feed) == replay
