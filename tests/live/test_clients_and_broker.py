@@ -1,0 +1,87 @@
+"""Programs of a desk's own at the real paper broker: what they ask for is in its journal, and can be repeated."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+from in_threads import session
+from test_client import wait
+
+from engine import events
+from engine.broker.impact import NoImpact
+from engine.broker.models import Account, BrokerConfig
+from engine.config import Config, Risk
+from engine.live.broker_role import BrokerRole
+from engine.live.client import Client
+from engine.live_config import Live
+from engine.tape import Tape
+
+LIVE = Live(
+    feed="inproc://real-feed",
+    recovery="inproc://real-recovery",
+    orders="inproc://real-orders",
+    clients=(Account(name="desk", cash={"USD": 10**13}),),
+)
+CONFIG = Config(
+    name="programs", strategies=[], broker=BrokerConfig(impact=NoImpact()), risk=Risk(stale_ns=0), live=LIVE
+)
+
+
+@pytest.fixture
+def role() -> BrokerRole:
+    return BrokerRole(CONFIG)
+
+
+@pytest.fixture
+def context(small_tape: Path, role: BrokerRole) -> Iterator[zmq.Context[Any]]:
+    with session(Tape.load(small_tape), role, LIVE, speed=600_000) as context:  # ten minutes in one second
+        yield context
+
+
+def test_a_program_buys_and_sells_and_its_position_is_the_brokers(context: zmq.Context[Any], role: BrokerRole) -> None:
+    with Client("desk", live=LIVE, plain=True, context=context) as desk:
+        for side in (1, -1):
+            wait(desk, events.Quote)
+            quote = desk.quote("XYZ")
+            order = desk.trade("XYZ", side, shares=100, limit=quote.ask + 1_000 if side > 0 else quote.bid - 1_000)
+            wait(desk, events.Filled)
+            assert order.status == "ENDED"
+            assert desk.position("XYZ") == 50 * (1 + side)
+        resting = desk.buy("XYZ", shares=100, limit=desk.quote("XYZ").bid - 10_000)
+        wait(desk, events.Accepted)
+        desk.replace(resting, shares=50)
+        wait(desk, events.Accepted)
+        desk.cancel(resting)
+        wait(desk, events.Cancelled)
+        assert (resting.status, resting.leaves, desk.orders()) == ("ENDED", 0, [])
+    assert role.core is not None
+    assert role.core.venue.position(0, 0) == 0
+
+
+def test_the_plain_example_trades_there_too(context: zmq.Context[Any], role: BrokerRole) -> None:
+    spec = importlib.util.spec_from_file_location("plain", Path(__file__).parents[2] / "docs" / "plain_client.py")
+    assert spec is not None
+    assert spec.loader is not None
+    plain = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plain)
+    client = plain.PlainClient("desk", LIVE.feed, LIVE.recovery, LIVE.orders, context=context)
+    fills = plain.buy_and_sell(client, size=100, seconds=20)
+    assert sum(fill["side"] * fill["size"] for fill in fills) == client.positions["XYZ"]
+    assert client.in_hand == {}
+
+
+def test_a_market_that_ends_ends_the_loop(context: zmq.Context[Any]) -> None:
+    with Client("desk", live=LIVE, plain=True, context=context) as desk:
+        order, quotes = None, 0
+        for event in desk:
+            quotes += isinstance(event, events.Quote)
+            if order is None and quotes == 200:  # by then the broker has seen rows, too
+                order = desk.buy("XYZ", shares=100, limit=desk.quote("XYZ").bid - 10_000)
+        assert order is not None
+        assert desk.is_over
+        assert (order.status, order.reason) == ("ENDED", "RUN_END")
