@@ -390,6 +390,7 @@ def publish(
     new: bool = False,
     batch: int = 64,
     keep_quiet: bool = False,
+    pushed: bool = False,
 ) -> int:
     """Publish a market as a live feed would: numbered, paced, encrypted, with an answer for who lost rows.
 
@@ -427,6 +428,8 @@ def publish(
         Most rows in one message.
     keep_quiet
         When paced, wait through stretches of more than a minute without rows instead of skipping them.
+    pushed
+        Publish rows that programs push (`engine.live.Publisher`) for the instruments of the tape, not the tape's own.
     """
     from engine.live.feed_command import publish_command
 
@@ -443,6 +446,7 @@ def publish(
         new=new,
         batch_rows=batch,
         keep_quiet=keep_quiet,
+        pushed=pushed,
     )
 
 

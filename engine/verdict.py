@@ -160,6 +160,8 @@ def clean(
     TapeError
         Two rows with one sequence number and different content (``DUP_CONFLICT``); nothing left; most times going back.
     """
+    from engine.book_rules import BookRules  # there, because it needs this module
+
     parts = [streams] if isinstance(streams, np.ndarray) else list(streams)
     if sequence is not None and len(parts) != 1:
         raise TapeError(f"{where}: sequence numbers order one stream, not {len(parts)}; clean each on its own")
@@ -167,14 +169,15 @@ def clean(
     found: dict[str, int] = dict(noted or {})
     if sequence is not None:
         parts[0] = _in_sequence(parts[0], sequence, lost, found, where)
-    parts = [_in_time(_reject(part, instruments, lost, where), found, where) for part in parts]
+    parts = [in_time(reject(part, instruments, lost, where), found, where) for part in parts]
     rows = parts[0] if len(parts) == 1 else by_time(parts)
-    rows = _in_book(rows, instruments, lost)
+    rules = BookRules(instruments)
+    rows = rules.in_book(rows, lost)
     if len(rows) == 0:
         raise TapeError(
             f"{where}: no row is left to import (dropped: {lost or 'none'}); check the columns and their units"
         )
-    _flag(rows, instruments)
+    rules.flag(rows)
     return rows, _verdict(rows, sessions, lost, found, quiet_ns)
 
 
@@ -208,7 +211,7 @@ def check(tape: Tape) -> None:
         _check_part(
             tape.rows[max(0, start - 1) : start + step], max(0, start - 1), tape.instruments, allowed, days, where
         )
-    if len(tape.rows) and not _ends_group(tape.rows[-1:])[0]:
+    if len(tape.rows) and not ends_group(tape.rows[-1:])[0]:
         raise TapeError(
             f"{where}: row {len(tape.rows) - 1} is the end, but its group is not (no LAST); import the tape again"
         )
@@ -257,7 +260,7 @@ def jumps(prices: NDArray[np.int64], tick: int) -> NDArray[np.bool_]:
 # --- dropping and ordering ---
 
 
-def _reject(
+def reject(
     rows: NDArray[np.void], instruments: Sequence[Instrument], lost: dict[str, int], where: str
 ) -> NDArray[np.void]:
     kind, price, size = rows["kind"], rows["price"], rows["size"]
@@ -302,7 +305,7 @@ def drop(rows: NDArray[np.void], gone: NDArray[np.bool_]) -> NDArray[np.void]:
     """Copy of the rows without those that are ``gone``; what is left of a group still ends with LAST."""
     if not gone.any():
         return rows.copy()
-    last = _ends_group(rows)
+    last = ends_group(rows)
     group = np.cumsum(last) - last  # (n,) a row's group number; LAST belongs to the group it ends
     kept, group = rows[~gone].copy(), group[~gone]
     ends = np.append(group[1:] != group[:-1], True) if len(group) else np.zeros(0, bool)
@@ -336,7 +339,7 @@ def _in_sequence(
     return drop(rows, again)
 
 
-def _in_time(rows: NDArray[np.void], found: dict[str, int], where: str) -> NDArray[np.void]:
+def in_time(rows: NDArray[np.void], found: dict[str, int], where: str) -> NDArray[np.void]:
     """Make times non-decreasing by changing the fewest: one wild time ahead must not move all that follow it."""
     times = rows["ts_event"].copy()
     if len(times) == 0 or not (times[1:] < times[:-1]).any():
@@ -361,78 +364,6 @@ def _in_time(rows: NDArray[np.void], found: dict[str, int], where: str) -> NDArr
     rows["ts_event"] = straight
     rows["flags"][far] |= int(Flag.TIME_BACK)
     return rows
-
-
-def _in_book(rows: NDArray[np.void], instruments: Sequence[Instrument], lost: dict[str, int]) -> NDArray[np.void]:
-    gone = np.zeros(len(rows), bool)
-    for index, instrument in enumerate(instruments):
-        if instrument.book != "L3" or instrument.levels:
-            continue  # a file that shows some levels rightly changes orders that it never showed
-        from engine.verdict_kernels import desync_kernel
-
-        mine = np.flatnonzero(rows["instrument"] == index)
-        part = rows[mine]
-        ids, order = np.unique(part["order_id"], return_inverse=True)
-        out = np.zeros(len(part), bool)
-        hidden = (part["flags"] & Flag.HIDDEN) != 0
-        desync_kernel(part["kind"].copy(), hidden, order, part["size"].copy(), np.zeros(len(ids), np.int64), out)
-        gone[mine] = out
-    if not gone.any():
-        return rows
-    _count(lost, "BOOK_DESYNC", int(gone.sum()))
-    return drop(rows, gone)
-
-
-# --- flagging ---
-
-
-def _flag(rows: NDArray[np.void], instruments: Sequence[Instrument]) -> None:
-    from engine.verdict_kernels import book_kernel
-
-    flags = rows["flags"]
-    flags[(rows["ts_recv"] > 0) & (rows["ts_event"] - rows["ts_recv"] > SECOND)] |= int(Flag.TIME_FUTURE)
-    for index, instrument in enumerate(instruments):
-        mine = np.flatnonzero(rows["instrument"] == index) if len(instruments) > 1 else slice(None)
-        part = np.ascontiguousarray(rows[mine])
-        marks = part["flags"].copy()
-        marks[_off_tick(part, instrument.tick, instrument.lot)] |= int(Flag.OFF_TICK)
-        kind, side = part["kind"], part["side"]
-        changes = np.isin(kind, BOOK_CHANGES)
-        bids, asks = np.count_nonzero(changes & (side > 0)) + 2, np.count_nonzero(changes & (side < 0)) + 2
-        room = [np.empty(n, np.int64) for n in (bids, bids, asks, asks)]
-        columns = [part[name].copy() for name in ("kind", "side", "price", "size", "price2", "size2")]
-        middle = np.zeros(len(part), np.int64)  # bid + ask after the row, 0 without both
-        arguments = [*columns, part["flags"].copy(), marks, middle, *room]
-        book_kernel(*arguments)
-        judged, prices = _judged_prices(part, middle)
-        marks[judged[jumps(prices, instrument.tick)]] |= int(Flag.JUMP)
-        flags[mine] = marks
-
-
-def _off_tick(rows: NDArray[np.void], tick: int, lot: int) -> NDArray[np.bool_]:
-    kind, size = rows["kind"], rows["size"]
-    one = np.isin(kind, PRICED)
-    quote, bar = kind == Kind.QUOTE, kind == Kind.BAR
-    off = (one | bar | (quote & (size > 0))) & (rows["price"] % tick != 0)
-    off |= (bar | (quote & (rows["size2"] > 0))) & (rows["price2"] % tick != 0)
-    off |= bar & ((rows["order_id"] % tick != 0) | (rows["size2"] % tick != 0))
-    if lot > 1:
-        off |= (one | quote | bar) & (size % lot != 0)
-        off |= quote & (rows["size2"] % lot != 0)
-    return off
-
-
-def _judged_prices(rows: NDArray[np.void], middle: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """The prices that can jump: trades; where there are none, closes of bars; else mids (rounded down)."""
-    kind = rows["kind"]
-    trades = np.flatnonzero(((kind == Kind.TRADE) | (kind == Kind.EXECUTE)) & ((rows["flags"] & Flag.AUCTION) == 0))
-    if len(trades):
-        return trades, rows["price"][trades]
-    bars = np.flatnonzero(kind == Kind.BAR)
-    if len(bars):
-        return bars, rows["size2"][bars]
-    moved = np.flatnonzero(middle)
-    return moved, middle[moved] // 2
 
 
 # --- the verdict and the check ---
@@ -522,11 +453,11 @@ def _check_part(
             "points beyond the panels",
             "order_id",
         )
-    early = np.append(False, (times[1:] != times[:-1]) & ~_ends_group(rows[:-1]))
+    early = np.append(False, (times[1:] != times[:-1]) & ~ends_group(rows[:-1]))
     refuse(early, "starts a new time inside a group that has not ended with LAST", "ts_event")
 
 
-def _ends_group(rows: NDArray[np.void]) -> NDArray[np.bool_]:
+def ends_group(rows: NDArray[np.void]) -> NDArray[np.bool_]:
     return ((rows["flags"] & Flag.LAST) != 0) | (rows["kind"] == Kind.CLOCK)
 
 

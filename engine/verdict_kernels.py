@@ -18,7 +18,8 @@ CROSSED, LOCKED, OUTSIDE = int(Flag.CROSSED), int(Flag.LOCKED), int(Flag.OUTSIDE
 def book_kernel(kind, side, price, size, price2, size2, flags, marks, middle, bid_keys, bid_sizes, ask_keys, ask_sizes):
     """Keep one instrument's book; CROSSED, LOCKED, OUTSIDE go into ``marks``, bid + ask (or 0) into ``middle``.
 
-    A quote is judged by itself, a book after the last row of a group that changed it.
+    A quote is judged by itself, a book after the last row of a group that changed it. Returns the levels there are in
+    the end: how many of ``bid_keys`` and of ``ask_keys``.
     """
     bids = asks = 0
     changed = False
@@ -57,6 +58,7 @@ def book_kernel(kind, side, price, size, price2, size2, flags, marks, middle, bi
                     marks[i] |= CROSSED
                 elif bid == ask:
                     marks[i] |= LOCKED
+    return bids, asks
 
 
 @compiled

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.live.client import Client
+    from engine.live.publisher import Publisher
 
-__all__ = ["Client"]
+__all__ = ["Client", "Publisher"]
 
-_HOMES = {"Client": "engine.live.client"}
+_HOMES = {"Client": "engine.live.client", "Publisher": "engine.live.publisher"}
 
 
 def __getattr__(name: str) -> Any:

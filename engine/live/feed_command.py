@@ -3,28 +3,35 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from engine import clock
 from engine.config import Config, make_feed
 from engine.data_commands import find_tape
 from engine.errors import ConfigError
+from engine.live.durable_log import DurableLog
 from engine.live.endless import EndlessSource
-from engine.live.feed_core import QUIET_NS
+from engine.live.feed_core import LATENESS_NS, QUIET_NS
 from engine.live.feed_role import FeedRole, Pacing
 from engine.live.feed_state import StateFile
 from engine.live.messages import BATCH_ROWS
+from engine.live.pushed_rows import PushedRows
+from engine.live.role_disk import RoleDisk
+from engine.live.segments import Segments
 from engine.live.session import guarded, live_config, live_of, wires
 from engine.live.shell import say
 from engine.live.sources import Source, TapeSource
 from engine.live_config import Live
 from engine.reports.formats import moment
-from engine.tape import Tape
+from engine.tape import Manifest, Tape
 
 ENDLESS, MARKET = "synthetic", "feeds.endless:EndlessMarket"
 FOREVER = 2**63 - 1
+UNSAVED_NS = 2_000_000_000  # the state is a second old at most, when it is read again
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,7 +39,7 @@ class Published(msgspec.Struct, frozen=True, kw_only=True):
 
     stream: str
     market: str  # of ``FeedState``
-    feed: Any  # a Tape, a feed of a config, or the blocks of an endless market
+    feed: Any  # a Tape, a feed of a config, the blocks of an endless market, or the Manifest of rows to be pushed
 
 
 def publish_command(
@@ -47,6 +54,7 @@ def publish_command(
     new: bool,
     batch_rows: int,
     keep_quiet: bool,
+    pushed: bool = False,
 ) -> int:
     """Publish until it is stopped."""
     if bool(what) == bool(session):
@@ -57,7 +65,9 @@ def publish_command(
         config = live_config(session)
         published, live = of_config(config), live_of(config)
     else:
-        published, live = of_name(what, endless, options), Live(speed="max")
+        published, live = of_name(what, endless, options), Live(speed=1.0 if pushed else "max")
+    if pushed:
+        published = _for_pushes(published)
     live = msgspec.structs.replace(live, **addresses)
     pacing = Pacing(
         speed=_thousandths(speed) if speed else live.speed_thousandths,
@@ -70,14 +80,37 @@ def publish_command(
 
 def _publish(published: Published, live: Live, pacing: Pacing, folder: Path, *, new: bool) -> int:
     file = StateFile(folder, stream=published.stream, market=published.market, new=new)
-    try:
-        source = _source(published.feed, file)
-        with wires(live, "feed") as made:
-            role = FeedRole(source, file, made, pacing)
-            _announce(published, source, live, pacing, file)
-            return role.run()
-    finally:
-        file.close()
+    with closing(file), ExitStack() as opened:
+        if isinstance(published.feed, Manifest):
+            log = opened.enter_context(DurableLog.open(folder / f"{file.state.begun}.sqlite", durable=live.durable))
+            kept = opened.enter_context(Segments(folder / f"{file.state.begun}.segments", durable=live.durable))
+            source: Source = _pushed(published.feed, file, log, kept, pacing)
+            disk, entries = RoleDisk(log, kept), log.committed
+        else:
+            source, disk, entries = _source(published.feed, file), None, 0
+        made = opened.enter_context(wires(live, "feed"))
+        role = FeedRole(source, file, made, pacing, disk=disk, entries=entries)
+        _announce(published, source, live, pacing, file)
+        return role.run()
+
+
+def _pushed(manifest: Manifest, file: StateFile, log: DurableLog, kept: Segments, pacing: Pacing) -> PushedRows:
+    """Pushed rows as they were, and no earlier than any CLOCK row of an earlier life."""
+    floor = 0
+    if pacing.speed and file.state.market_time:
+        floor = max(file.state.market_time + UNSAVED_NS, clock.wall_ns() - LATENESS_NS)
+    return PushedRows(manifest, kept, (entry.payload for entry in log.entries()), floor)
+
+
+def _for_pushes(published: Published) -> Published:
+    """The market of a tape, for other rows."""
+    if isinstance(published.feed, Tape):
+        manifest = published.feed.manifest
+    else:
+        manifest = getattr(published.feed, "manifest", None) or published.feed.tape.manifest
+    # sessions of recorded days say nothing of those to come
+    manifest = msgspec.structs.replace(manifest, name=f"pushed, as {manifest.name}", sessions=[], actions=[])
+    return Published(stream=published.stream, market=f"pushed as {published.market}", feed=manifest)
 
 
 def of_name(name: str, endless: bool, options: dict[str, Any]) -> Published:
@@ -133,9 +166,15 @@ def _source(feed: Any, file: StateFile) -> Source:
 
 def _announce(published: Published, source: Source, live: Live, pacing: Pacing, file: StateFile) -> None:
     speed = "as fast as it goes" if not pacing.speed else f"{pacing.speed / 1000:g} times real time"
-    rows = "rows without end" if source.total is None else f"{source.total:,} rows"
+    rows = (
+        "rows that are pushed"
+        if isinstance(source, PushedRows)
+        else "rows without end"
+        if source.total is None
+        else f"{source.total:,} rows"
+    )
     say(f"publishing {published.stream}: {rows}, {speed}, market data at {live.feed}, recovery at {live.recovery}")
-    if pacing.speed and pacing.quiet_ns:
+    if pacing.speed and pacing.quiet_ns and not isinstance(source, PushedRows):
         say("stretches of more than 60 s without rows are skipped; --keep-quiet waits through them")
     if file.state.next_seq:
         at = moment(file.state.market_time)

@@ -4,7 +4,9 @@
 2. A paced feed writes a CLOCK row each 100 ms, so that quiet markets move on; each promises that no later row is at or
    before its time. Stretches without rows of more than a minute are skipped, unless that is turned off.
 3. Panels are published ahead of the CLOSE row that makes their day known (``engine.live.told_panels``).
-4. Requests are answered from the source, some in each tick and one peer after the other: nobody who asks for much can
+4. Rows that are pushed (``engine.live.pushed_rows``) are published and acknowledged once they are on disk; there, CLOCK
+   rows follow the wall clock, ``LATENESS_NS`` behind it, and rows are not waited for.
+5. Requests are answered from the source, some in each tick and one peer after the other: nobody who asks for much can
    hold up the others, or the publishing. What has not been published is not shown to anyone.
 
 What is published is never waited for: who falls behind asks for it again.
@@ -13,7 +15,7 @@ What is published is never waited for: who falls behind asks for it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 import numpy as np
@@ -27,6 +29,7 @@ from engine.live.messages import (
     Join,
     Market,
     Push,
+    Pushed,
     Refused,
     WantPanel,
     WantRows,
@@ -37,7 +40,8 @@ from engine.live.messages import (
 )
 from engine.live.pacing import Pace
 from engine.live.panel_parts import shapes_of
-from engine.live.role import EX_OK, Frame, Input, Operator, Output, Send, Stop, Tick
+from engine.live.pushed_rows import PUSH, Accepted, PushedRows
+from engine.live.role import EX_OK, Append, Committed, Frame, Input, KeepRows, Operator, Output, Send, Stop, Tick
 from engine.live.sources import Source
 from engine.live.told_panels import ToldPanels
 from engine.tape import ROW, Flag, Kind
@@ -46,12 +50,15 @@ MS = 1_000_000
 HEARTBEAT_NS = 500 * MS
 CLOCK_NS = 100 * MS
 QUIET_NS = 60_000 * MS  # market time without rows that a paced feed skips
+LATENESS_NS = 1_000 * MS  # how late a pushed row may come and still keep its time
 BURST_ROWS = 4_096  # most rows published in a tick
 ANSWER_ROWS = 4 * BATCH_ROWS  # most rows answered in a tick; other answers count as ``ANSWER_COST``
 ANSWER_COST = 1_024
 ASKED = 4  # requests of one peer that may wait; it asks again for what is not answered
 PEERS = 1_024  # peers whose requests may wait
 FAULTS = 3  # messages that are none, after which a key or peer is not heard any more
+
+Request = Join | WantRows | WantPanel | Push
 
 
 class FeedCore:
@@ -73,7 +80,11 @@ class FeedCore:
     quiet_ns : int
         Longer stretches of market time without rows are skipped when paced; 0: none.
     wall_offset_ns : int
-        Wall clock (ns UTC) minus monotonic clock; for ``ts_pub`` alone.
+        Wall clock (ns UTC) minus monotonic clock: for ``ts_pub``, and for the CLOCK rows among pushed ones.
+    entries : int
+        In the log of pushed rows.
+    may_push : callable
+        Whether rows are taken from a key.
     """
 
     def __init__(
@@ -87,10 +98,15 @@ class FeedCore:
         batch_rows: int = 64,
         quiet_ns: int = QUIET_NS,
         wall_offset_ns: int = 0,
+        entries: int = 0,
+        may_push: Callable[[str], bool] = lambda key: True,
     ) -> None:
         assert speed >= 0
         assert 1 <= batch_rows <= BATCH_ROWS
         self._source = source
+        self._pushed = source if isinstance(source, PushedRows) else None
+        self._entries, self._may_push = entries, may_push
+        self._unanswered: deque[tuple[int, bytes]] = deque()  # entries on their way to disk, and who pushed them
         self._stream, self._epoch, self._offset = stream, epoch, wall_offset_ns
         self._batch_rows, self._quiet_ns = batch_rows, quiet_ns
         self._pace = Pace(speed) if speed else None
@@ -98,11 +114,12 @@ class FeedCore:
         self._market = _snapshot(source, stream, epoch, speed)
         self.next_seq = next_seq
         self.market_time = 0  # ts_event of the last row or CLOCK row published
+        self._promised = -1  # ts_event of the last CLOCK row
         self.skipped_ns = 0  # market time without rows that was skipped
         self.subscribers = 0
         self.counters = {"published": 0, "answered": 0, "refused": 0, "dropped": 0}
         self._ahead = np.zeros(0, ROW)  # rows from next_seq on, read but not published
-        self._asked: dict[bytes, deque[Join | WantRows | WantPanel | Push]] = {}  # in the order of their turns
+        self._asked: dict[bytes, deque[tuple[str, Request]]] = {}  # with their keys, in the order of their turns
         self._faults: dict[str | bytes, int] = {}
         self._started = False
         self._next_beat = self._next_clock = self.next_tick = 0
@@ -125,6 +142,9 @@ class FeedCore:
             case Frame(link="market"):  # XPUB: 1 and 0 come before a topic
                 self.subscribers = max(0, self.subscribers + (1 if input.data[:1] == b"\x01" else -1))
                 return []
+            case Committed(count=count):
+                self.next_tick = now
+                return list(self._acknowledged(count))
             case Operator(what="shutdown", why=why):
                 return [Stop(EX_OK, why)]
             case _:
@@ -149,14 +169,16 @@ class FeedCore:
         for part in self._panels.axes():
             yield Send("market", b"", encode(part))
         self._look_ahead()
-        if self._pace and len(self._ahead):
+        if self._pace and self._pushed:
+            self._pace.set(now, now + self._offset - LATENESS_NS)
+        elif self._pace and len(self._ahead):
             self._pace.set(now, int(self._ahead["ts_event"][0]))
 
     def _due(self, now: int) -> NDArray[np.void]:
         """The rows to publish now."""
         self._look_ahead()
         n = min(len(self._ahead), BURST_ROWS)
-        if self._pace:
+        if self._pace and not self._pushed:
             self._skip_quiet(now, self._pace)
             times = self._ahead["ts_event"][:n]
             n = int(np.searchsorted(times, self._pace.market(now), side="right"))
@@ -195,13 +217,13 @@ class FeedCore:
         """A CLOCK row at market time, or just before the next row; none between rows of one time."""
         self._next_clock = now + CLOCK_NS
         self._look_ahead()
-        if self.ended:
+        if self.ended or not self.next_seq:
             return
         ts = pace.market(now)
         ts = min(ts, int(self._ahead["ts_event"][0]) - 1) if len(self._ahead) else self._source.promise(ts)
-        if ts < self.market_time or not self.next_seq:
+        if ts < self.market_time or ts <= self._promised:
             return
-        self.market_time = ts
+        self.market_time = self._promised = ts
         yield self._say(now, 0, clock_row(ts))
 
     def _say(self, now: int, n: int, rows: bytes) -> Output:
@@ -213,11 +235,11 @@ class FeedCore:
         """When there will be something to publish."""
         if self.ended:
             return self._next_beat
-        if not self._pace:
-            self._look_ahead()
-            return now if len(self._ahead) else self._next_beat
+        self._look_ahead()
         if not len(self._ahead):
-            return min(self._next_beat, self._next_clock)
+            return min(self._next_beat, self._next_clock) if self._pace else self._next_beat
+        if not self._pace or self._pushed:
+            return now
         row = self._pace.when(int(self._ahead["ts_event"][0]))
         return max(now, min(row, self._next_clock, self._next_beat))
 
@@ -252,7 +274,7 @@ class FeedCore:
         if waiting is None or len(waiting) >= ASKED:
             self.counters["dropped"] += 1
             return []
-        waiting.append(request)
+        waiting.append((frame.key, request))
         self.next_tick = min(self.next_tick, now)
         return []
 
@@ -262,13 +284,13 @@ class FeedCore:
         while self._asked and cost < ANSWER_ROWS:
             peer, waiting = next(iter(self._asked.items()))
             del self._asked[peer]
-            request = waiting.popleft()
+            key, request = waiting.popleft()
             if waiting:
                 self._asked[peer] = waiting
             cost += max(ANSWER_COST, request.n if isinstance(request, WantRows) else 0)
-            yield self._answer(peer, request)
+            yield from self._answer(peer, key, request)
 
-    def _answer(self, peer: bytes, request: Join | WantRows | WantPanel | Push) -> Output:
+    def _answer(self, peer: bytes, key: str, request: Request) -> Iterator[Output]:
         match request:
             case Join():
                 reply = self._joined(request)
@@ -277,11 +299,31 @@ class FeedCore:
             case WantPanel(name=name, day=day, part=part):
                 reply = self._panels.part(name, day, part)
             case Push():
-                reply = "NO_PUSH"
+                reply = self._take(key, request)
+        if reply is None:
+            return
+        if isinstance(reply, Accepted):
+            self._entries += 1
+            self._unanswered.append((self._entries, peer))
+            yield KeepRows(reply.rows)
+            yield Append(PUSH, reply.entry)
+            return
         if isinstance(reply, str):
             reply = Refused(reply, WHY[reply].format(next_seq=self.next_seq))
         self.counters["refused" if isinstance(reply, Refused) else "answered"] += 1
-        return Send("recovery", peer, encode(reply))
+        yield Send("recovery", peer, encode(reply))
+
+    def _take(self, key: str, push: Push) -> Accepted | Pushed | Refused | str | None:
+        if self._pushed is None:
+            return "NO_PUSH"
+        return self._pushed.take(key, push) if self._may_push(key) else "MAY_NOT_PUSH"
+
+    def _acknowledged(self, count: int) -> Iterator[Output]:
+        """Pushes that are on disk now: their rows are there to be published, and their publishers are told."""
+        while self._pushed and self._unanswered and self._unanswered[0][0] <= count:
+            _, peer = self._unanswered.popleft()
+            self.counters["answered"] += 1
+            yield Send("recovery", peer, encode(self._pushed.committed()))
 
     def _joined(self, join: Join) -> Market | Refused:
         if why := disagreement(join.protocol, join.schema, strict=False):
@@ -302,6 +344,7 @@ class FeedCore:
 
 WHY = {
     "NO_PUSH": "this feed publishes a tape and takes no rows; start one with `tickwright publish --pushed`",
+    "MAY_NOT_PUSH": "this key may read but not push; make one with `tickwright keys new NAME --role push`",
     "NO_PANEL": "there is no panel of that name; Market lists them",
     "NO_DAY": "the panel has no such day",
     "NO_PART": "the panel's day has no such part",

@@ -9,10 +9,12 @@ import zmq
 
 from engine import clock
 from engine.live import sockets
+from engine.live.disk import disk_is_low
 from engine.live.endless import EndlessSource
 from engine.live.feed_core import QUIET_NS, FeedCore
 from engine.live.feed_state import StateFile
 from engine.live.links import Links
+from engine.live.role_disk import RoleDisk
 from engine.live.session import Wires
 from engine.live.shell import Shell, say
 from engine.live.sources import Source
@@ -38,9 +40,20 @@ class FeedRole:
         Says where to go on, and is kept up to date each second.
     wires : Wires
         Addresses and keys.
+    disk : RoleDisk, optional
+        Where rows that are pushed are kept, after ``entries`` entries of its log.
     """
 
-    def __init__(self, source: Source, file: StateFile, wires: Wires, pacing: Pacing) -> None:
+    def __init__(
+        self,
+        source: Source,
+        file: StateFile,
+        wires: Wires,
+        pacing: Pacing,
+        *,
+        disk: RoleDisk | None = None,
+        entries: int = 0,
+    ) -> None:
         self._source, self._file, self._wires = source, file, wires
         state = file.state
         self.core = FeedCore(
@@ -52,6 +65,8 @@ class FeedRole:
             batch_rows=pacing.batch_rows,
             quiet_ns=pacing.quiet_ns,
             wall_offset_ns=clock.wall_ns() - clock.monotonic_ns(),
+            entries=entries,
+            may_push=self._may_push,
         )
         live = wires.live
         self._market = sockets.publisher(
@@ -59,7 +74,14 @@ class FeedRole:
         )
         self._market.setsockopt(zmq.XPUB_VERBOSER, 1)  # one message for each that comes or goes, to count them
         self._links = Links({"market": self._market, "recovery": wires.door("recovery")})
-        self.shell = Shell(self.core, self._links, reload_keys=self._reload, each_second=self._each_second)
+        self.shell = Shell(
+            self.core,
+            self._links,
+            disk=disk,
+            is_disk_low=lambda: disk_is_low(file.folder),
+            reload_keys=self._reload,
+            each_second=self._each_second,
+        )
         self._told = _Told(self.core)
 
     def run(self) -> int:
@@ -79,6 +101,13 @@ class FeedRole:
         if isinstance(self._source, EndlessSource):
             state.begins = self._source.begins
         self._file.write(to_disk=to_disk)
+
+    def _may_push(self, key: str) -> bool:
+        authority = self._wires.authority
+        if authority is None:
+            return True
+        permit = authority.permit("recovery", key)
+        return permit is not None and permit.role == "push"
 
     def _reload(self) -> None:
         """Keys read again; a socket that publishes cannot tell its subscribers apart, so all connect anew."""

@@ -24,6 +24,7 @@ class FeedState(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     epoch: int = 0
     next_seq: int = 0
     market_time: int = 0  # of the last row or CLOCK row, ns UTC
+    begun: int = 1  # the epoch in which this stream began with its first row; names what is kept of pushed rows
     finished: bool = False  # ended in order after its last row: the next start is from the first
     begins: list[Begin] = []  # of an endless market's blocks
 
@@ -80,7 +81,7 @@ class StateFile:
             return FeedState(stream=stream, market=market)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunError(f"{self._path}: {error}; remove the file, or name another --out") from None
-        fresh = FeedState(stream=stream, market=market, epoch=found.epoch)
+        fresh = FeedState(stream=stream, market=market, epoch=found.epoch, begun=found.epoch + 1)
         if new or found.finished:
             return fresh
         if (found.stream, found.market) != (stream, market):

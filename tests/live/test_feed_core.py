@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import numpy as np
 import pytest
@@ -39,7 +41,7 @@ SECOND = 1_000_000_000
 class Watcher:
     """A feed's core, its clock, and what was sent by it."""
 
-    def __init__(self, tape: Tape, **options: int) -> None:
+    def __init__(self, tape: Tape, **options: Any) -> None:
         self.tape, self.now = tape, 5 * SECOND
         self.core = FeedCore(TapeSource(tape), stream="S", **{"epoch": 1, **options})
         self.batches: list[tuple[int, Batch]] = []
