@@ -499,6 +499,7 @@ class BrokerRole:
         mine, core = self.attachments[account], self.core
         assert core is not None
         mine.heard_answer(wake, self._now)
+        mine.behind = mine.behind and wake < core.numbers[account]  # caught up: the next wake is waited for
         if not self._check(account, requests, peer, wake=wake):
             return
         mine.skipped.discard(wake)
