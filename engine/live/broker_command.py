@@ -24,6 +24,7 @@ from engine.live.role_disk import RoleDisk
 from engine.live.segments import Segments
 from engine.live.session import Wires, broker_links, choose_folder, guarded, ignore_interrupts, live_config, live_of
 from engine.live.session import wires as opened
+from engine.live.session_verify import inputs_from_outside
 from engine.live.shell import Shell, say
 from engine.reports.summary import summary
 from engine.result import Result
@@ -54,7 +55,7 @@ def _run(config: Config, folder: Path, output: Output) -> int:
         ignore_interrupts()
         result = paper_run.seal(folder, role, _entries(log), segments)
     if not output.quiet:
-        answer(output, {"result": result}, last_words(result, role))
+        answer(output, {"result": result}, last_words(folder, result))
     return OK
 
 
@@ -94,12 +95,9 @@ def _entries(log: DurableLog) -> list[tuple[int, bytes]]:
     return [(entry.kind, entry.payload) for entry in log.entries()]
 
 
-def last_words(result: Result, role: BrokerRole) -> list[str]:
-    """What the session came to, and how to prove it."""
+def last_words(folder: Path, result: Result) -> list[str]:
+    """What a session came to, and how to prove it."""
     lines = ["", *summary(result)]
-    late = sum(one.late for one in role.attachments)
-    if late or role.skipped_wakes:
-        lines.append(
-            f"{'NOT EQUAL':<12}to a replay: {late} orders came late, {role.skipped_wakes} wakes were not waited for"
-        )
-    return [*lines, f"{'to verify':<12}tickwright verify {result.folder}"]
+    if outside := inputs_from_outside(folder):
+        lines.append(f"{'outside':<12}{outside}; a verification takes them from the log")
+    return [*lines, f"{'to verify':<12}tickwright verify {folder}"]

@@ -17,6 +17,7 @@ from engine.cli import OK, Output
 from engine.cli import say as answer
 from engine.config import Config, build, dump, make_feed, make_strategies
 from engine.errors import ConfigError
+from engine.live.broker_command import last_words
 from engine.live.chaos import Chaos
 from engine.live.feed_command import MARKET
 from engine.live.keys import new_keys
@@ -26,7 +27,6 @@ from engine.live.shell import say
 from engine.live.supervisor import Child, Supervisor
 from engine.live_config import ADDRESSES, Live
 from engine.reports.banner import banner
-from engine.reports.summary import summary
 from engine.tape import Manifest
 
 
@@ -119,10 +119,8 @@ def _last_words(folder: Path, code: int, restarts: dict[str, int], output: Outpu
         say(manifest.partial)
         return code
     result = run_folder.read(folder).result
-    lines = ["", *summary(result)]
+    *lines, verify = last_words(folder, result)
     if restarts:
-        told = ", ".join(f"{name} {n}" for name, n in sorted(restarts.items()))
-        lines.append(f"{'restarted':<12}{told}")
-    lines.append(f"{'to verify':<12}tickwright verify {folder}")
-    answer(output, {"result": result, "restarts": restarts}, lines)
+        lines.append(f"{'restarted':<12}{', '.join(f'{name} {n}' for name, n in sorted(restarts.items()))}")
+    answer(output, {"result": result, "restarts": restarts}, [*lines, verify])
     return code or OK

@@ -83,9 +83,12 @@ def market_lines(standing: Standing, wall_ns: int, rows_per_s: float) -> list[tu
         ("losses", f"{standing.gaps:,} gaps, {standing.recoveries:,} requests, {standing.duplicates:,} rows twice"),
         ("journal", f"{standing.records:,} records, {standing.entries:,} log entries"),
     ]
-    if standing.late_orders or standing.skipped_wakes:
-        late = f"{standing.late_orders:,} orders late, {standing.skipped_wakes:,} wakes not waited for"
+    unanswered = sum(one.skipped_wakes for one in standing.accounts)
+    if standing.late_orders or unanswered:
+        late = f"{standing.late_orders:,} answers came late, {unanswered:,} not at all"
         lines.append(("NOT EQUAL", f"to a replay: {late}"))
+    if standing.skipped_wakes:
+        lines.append(("hurried", f"{standing.skipped_wakes:,} wakes that the market did not wait for"))
     if standing.refused:
         lines.append(("refused", counts(standing.refused)))
     lines += [("KILLED", f"{one.account or 'all'}: {one.why} (latch {one.number})") for one in standing.latches]

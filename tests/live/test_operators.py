@@ -166,7 +166,7 @@ def test_the_view_says_what_is_wrong_first_hand() -> None:
     lines = plain_lines(STANDING, 5 * SECOND + 40_000_000, 2_500.0)
     assert "run         demo: waiting for main" in lines
     assert "rows        1,000, 2,500 a second, 200 behind the feed, last heard 40 ms ago" in lines
-    assert "NOT EQUAL   to a replay: 1 orders late, 0 wakes not waited for" in lines
+    assert "NOT EQUAL   to a replay: 1 answers came late, 0 not at all" in lines
     assert "KILLED      main: fat finger (latch 4)" in lines
     account = next(line for line in lines if line.startswith("account     main"))
     assert "wakes 6/7, position XYZ -300, P/L -1.50 USD" in account
