@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -99,7 +100,7 @@ def metrics_of(port: int) -> Iterator[Watch]:
     collector, registry = StandingCollector(), CollectorRegistry()
     registry.register(collector)
     try:
-        server, thread = start_http_server(port, ADDRESS, registry)
+        server, _ = start_http_server(port, ADDRESS, registry)
     except OSError as error:
         raise ConfigError(f"$.live.metrics_port {port}: {error.strerror}; choose another port") from None
 
@@ -110,6 +111,5 @@ def metrics_of(port: int) -> Iterator[Watch]:
     try:
         yield watch
     finally:
-        server.shutdown()
+        threading.Thread(target=server.shutdown, daemon=True).start()  # 0.5 s, which a role may not have to end in
         server.server_close()
-        thread.join()
