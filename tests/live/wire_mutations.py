@@ -74,6 +74,7 @@ def fillings(seeds: Sequence[bytes]) -> list[bytes]:
     texts += [bytes([0xA1, letter]) for letter in range(65, 91)]  # tags
     blobs = [b"\xc4" + bytes([n]) + bytes(n) for n in (0, 17, 40, 63, 64, 65, 128)]
     blobs += [b"\xc4\x40" + b"\xff" * 64, b"\xc5\x01\x40" + bytes(range(64)) * 5, b"\xc4\x02{}"]
+    blobs += [b"\xc6\x00\x01\x00\x00" + bytes(65_536)]  # too long for the order path
     others = [b"\xc0", b"\xc2", b"\xc3", b"\xc1", b"\x90", b"\x91\xc0", b"\x92\x01\x02"]
     others += [b"\xdc\x10\x00" + b"\x01" * 4_096]
     others += [b"\x80", b"\x81\xa1a\x01", b"\x81\xc0\xc0", b"\x91" * 500, b"\x81\xa0" * 300]
