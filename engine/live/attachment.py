@@ -36,6 +36,11 @@ class Attachment:
         self._told_at = 0
         self._pieces: list[Request] = []
 
+    @property
+    def answered(self) -> int:
+        """The last wake that was answered in this attachment."""
+        return self._answered
+
     def attach(self, peer: bytes, now: int, answered: int, heard: int) -> None:
         """Somebody comes who remembers so much."""
         self.peer, self.heard_at = peer, max(1, now)
