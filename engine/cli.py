@@ -19,7 +19,8 @@ from engine.errors import StrategyError, TickwrightError
 OK, CURABLE, USAGE, STRATEGY, MISMATCH, INTERRUPTED = 0, 1, 2, 3, 4, 130
 EXIT_CODES = """Exit codes: 0 done; 1 something you can cure (the message says how); 2 wrong usage; 3 the strategy
 raised (the run folder is kept); 4 verify found a difference, or doctor a fault; 130 interrupted (the run folder is
-kept)."""
+kept). Of publish, broker and attach also: 70 a fault of ours, 74 a disk error, 75 too slow, 78 what is on disk cannot
+be trusted."""
 
 
 @Parameter(name="*")
