@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import zmq
 
 from engine import clock
 from engine.live import sockets
+from engine.live.authority import Authority
 from engine.live.door import Door
 from engine.live.feed_core import FeedCore
+from engine.live.keys import FOLLOWER, Keys
 from engine.live.links import Links
 from engine.live.role import Append, Committed, Core, Frame, Send, Tick
 from engine.live.sources import TapeSource
@@ -61,27 +63,43 @@ class InThread:
 
 
 @contextmanager
-def session(tape: Tape, broker: Any, live: Live, *, speed: int = 0) -> Iterator[zmq.Context[Any]]:
-    """Feed and broker, without keys; the context of their sockets."""
-    context: zmq.Context[Any] = zmq.Context()
-    feed = FeedCore(TapeSource(tape), stream="main", epoch=1, speed=speed)
-    doors = {
-        "market": sockets.publisher(context, live.feed, plain=True),
-        "recovery": Door(sockets.router(context, live.recovery, "recovery", plain=True), "recovery", None),
-    }
-    roles = [InThread(feed, Links(doors))]
-    try:
-        roles.append(InThread(broker, Links(broker_sockets(context, live))))
+def session(
+    tape: Tape, broker: Core, live: Live, *, speed: int = 0, keys: Keys | None = None
+) -> Iterator[zmq.Context[Any]]:
+    """Feed and broker, and the context for clients; with keys each of the three has its own, as processes have."""
+    with ExitStack() as stack:
+        context = stack.enter_context(_closed_last())
+        feed = FeedCore(TapeSource(tape), stream="main", epoch=1, speed=speed)
+        for core, make, server in ((feed, _feed_sockets, "feed"), (broker, _broker_sockets, "broker")):
+            own = stack.enter_context(_closed_last()) if keys else context
+            authority = Authority(own, keys, server) if keys else None
+            if authority is not None:
+                stack.callback(authority.close)
+            role = InThread(core, Links(make(own, live, authority, keys)))
+            stack.callback(role.close)
         yield context
-    finally:
-        for role in roles:
-            role.close()
-        context.term()
 
 
-def broker_sockets(context: zmq.Context[Any], live: Live) -> dict[str, Any]:
+@contextmanager
+def _closed_last() -> Iterator[zmq.Context[Any]]:
+    context: zmq.Context[Any] = zmq.Context()
+    yield context
+    context.term()
+
+
+def _feed_sockets(context: Any, live: Live, authority: Authority | None, keys: Keys | None) -> dict[str, Any]:
+    plain = authority is None
+    router = sockets.router(context, live.recovery, "recovery", authority, plain=plain)
     return {
-        "orders": Door(sockets.router(context, live.orders, "orders", plain=True), "orders", None),
-        "market": sockets.subscriber(context, live.feed, plain=True),
-        "recovery": sockets.dealer(context, live.recovery, "recovery", plain=True),
+        "market": sockets.publisher(context, live.feed, authority, plain=plain),
+        "recovery": Door(router, "recovery", authority),
+    }
+
+
+def _broker_sockets(context: Any, live: Live, authority: Authority | None, keys: Keys | None) -> dict[str, Any]:
+    plain, key = authority is None, keys.client("md", FOLLOWER) if keys else None
+    return {
+        "orders": Door(sockets.router(context, live.orders, "orders", authority, plain=plain), "orders", authority),
+        "market": sockets.subscriber(context, live.feed, key, plain=plain),
+        "recovery": sockets.dealer(context, live.recovery, "recovery", key, plain=plain),
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+import msgspec
 import pytest
 import zmq
 from in_threads import session
@@ -16,8 +18,10 @@ from engine import events
 from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig
 from engine.config import Config, Risk
+from engine.errors import RunError
 from engine.live.broker_role import BrokerRole
 from engine.live.client import Client
+from engine.live.keys import new_keys
 from engine.live_config import Live
 from engine.tape import Tape
 
@@ -43,6 +47,15 @@ def context(small_tape: Path, role: BrokerRole) -> Iterator[zmq.Context[Any]]:
         yield context
 
 
+def load_plain() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("plain", Path(__file__).parents[2] / "docs" / "plain_client.py")
+    assert spec is not None
+    assert spec.loader is not None
+    plain = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(plain)
+    return plain
+
+
 def test_a_program_buys_and_sells_and_its_position_is_the_brokers(context: zmq.Context[Any], role: BrokerRole) -> None:
     with Client("desk", live=LIVE, plain=True, context=context) as desk:
         for side in (1, -1):
@@ -64,15 +77,32 @@ def test_a_program_buys_and_sells_and_its_position_is_the_brokers(context: zmq.C
 
 
 def test_the_plain_example_trades_there_too(context: zmq.Context[Any], role: BrokerRole) -> None:
-    spec = importlib.util.spec_from_file_location("plain", Path(__file__).parents[2] / "docs" / "plain_client.py")
-    assert spec is not None
-    assert spec.loader is not None
-    plain = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(plain)
+    plain = load_plain()
     client = plain.PlainClient("desk", LIVE.feed, LIVE.recovery, LIVE.orders, context=context)
     fills = plain.buy_and_sell(client, size=100, seconds=20)
     assert sum(fill["side"] * fill["size"] for fill in fills) == client.positions["XYZ"]
     assert client.in_hand == {}
+
+
+def test_both_trade_with_keys_and_a_stranger_does_not(small_tape: Path, role: BrokerRole, tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    names = {link: f"ipc://{tmp_path}/{link}" for link in ("feed", "recovery", "orders")}
+    live, keys = msgspec.structs.replace(LIVE, **names), new_keys(tmp_path / "keys")
+    strangers = new_keys(tmp_path / "others")
+    with session(Tape.load(small_tape), role, live, speed=100_000, keys=keys) as context:
+        with Client("desk", live=live, keys=keys, context=context) as desk:
+            wait(desk, events.Quote)
+            desk.buy("XYZ", shares=100, limit=desk.quote("XYZ").ask + 1_000)
+            wait(desk, events.Filled)
+        plain = load_plain()
+        client = plain.PlainClient("desk", live.feed, live.recovery, live.orders, keys.folder, context)
+        fills = plain.buy_and_sell(client, size=100, seconds=20)
+        assert [fill["side"] for fill in fills][-1] == -1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("engine.live.client.PATIENCE_S", 0.5)
+            stranger = Client("desk", live=live, keys=strangers, context=context)
+            with pytest.raises(RunError, match="no answer from the feed"), stranger:
+                pass
 
 
 def test_a_market_that_ends_ends_the_loop(context: zmq.Context[Any]) -> None:

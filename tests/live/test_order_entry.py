@@ -158,6 +158,15 @@ def test_a_refused_account_is_said_with_its_reason() -> None:
         pair.turn()
 
 
+def test_an_account_that_is_taken_is_asked_for_again_until_it_is_free(pair: Pair) -> None:
+    entry, taken = OrderEntry("desk"), m.encode(m.Reject("ALREADY_ATTACHED", "attached from elsewhere"))
+    for second in range(1, 4):
+        entry.pass_time(second * PATIENCE_NS, 0)
+        assert entry.take(second * PATIENCE_NS, taken) == []
+    assert len(entry.outgoing) == 3
+    assert entry.refusal == "attached from elsewhere"
+
+
 def test_a_beat_is_sent_each_half_second_and_hello_once_a_second_until_welcome() -> None:
     pair = Pair()
     for _ in range(4):
