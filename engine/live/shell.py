@@ -17,7 +17,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
@@ -216,5 +216,6 @@ class Shell:
 
 
 def say(text: str) -> None:
-    """A sentence on standard error."""
-    print(f"tickwright: {text}", file=sys.stderr, flush=True)
+    """A sentence on standard error, if anybody still reads it."""
+    with suppress(OSError):
+        print(f"tickwright: {text}", file=sys.stderr, flush=True)

@@ -37,6 +37,7 @@ SETTLED_NS = 10_000_000_000  # alive for so long: the next death is a first one 
 MOST_DEATHS = 10  # in a row
 PATIENCE_NS = 8_000_000_000  # for a role to end once it was told to
 ROUND_S = 0.05
+ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a polite kill, a terminal that was closed
 COLOURS = ("36", "33", "32", "35", "34", "31")
 
 
@@ -247,7 +248,7 @@ class Supervisor:
         def ask(number: int, frame: FrameType | None) -> None:
             self._asked += 1
 
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, ask) for number in ENDS}
         try:
             yield
         finally:
