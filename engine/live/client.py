@@ -152,6 +152,7 @@ class Client:
             If the rows cannot be trusted.
         """
         until = clock.monotonic_ns() + int(seconds * 1e9)
+        self._found += self._view.take(self._receiver.take())  # rows that came while we joined
         while True:
             self._turn(until)
             self._found += self._view.take(self._receiver.take())
@@ -162,9 +163,9 @@ class Client:
     def _turn(self, until: int) -> None:
         """Say what is due, wait for a word, hear it, answer it."""
         self._speak(clock.monotonic_ns())
-        due = min(until, self._entry.next_due, self._receiver.due)
+        due = min(until, self._receiver.due, self._entry.next_due if self._view.symbols else until)
         wait = max(0, -(-(due - clock.monotonic_ns()) // 1_000_000))
-        for socket, _ in self._poller.poll(0 if self._found or self._receiver.held else wait):
+        for socket, _ in self._poller.poll(0 if self._found else wait):
             self._hear(socket)
         self._speak(clock.monotonic_ns())
 
