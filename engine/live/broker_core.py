@@ -22,7 +22,7 @@ from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.broker.simulated import SimulatedBroker
 from engine.contracts import Packed, unpack
 from engine.errors import RunError, StrategyError
-from engine.journal import Journal, RecordKind
+from engine.journal import MANY, RECORD, Journal, RecordKind
 from engine.live.messages import (
     Cancel,
     CancelAll,
@@ -91,13 +91,25 @@ class Records(Journal):
 
     def __init__(self, accounts: int) -> None:
         super().__init__()
-        self.kinds = np.zeros((accounts, KINDS), np.int64)  # records by account and kind
+        self._kinds = np.zeros((accounts, KINDS), np.int64)
+        self._uncounted: list[NDArray[np.void]] = []
         self._parts: list[bytes] = []
 
     def append(self, records: NDArray[np.void]) -> None:
         super().append(records)
-        np.add.at(self.kinds, (records["account"], records["kind"]), 1)
-        self._parts.append(records.tobytes())
+        data = records.tobytes()
+        self._uncounted.append(np.frombuffer(data, RECORD))
+        self._parts.append(data)
+        if len(self._uncounted) == MANY:
+            _ = self.kinds
+
+    @property
+    def kinds(self) -> NDArray[np.int64]:
+        """Records so far by account and ``RecordKind``."""
+        for records in [np.concatenate(self._uncounted)] if self._uncounted else []:
+            np.add.at(self._kinds, (records["account"], records["kind"]), 1)
+        self._uncounted = []
+        return self._kinds
 
     def take(self) -> bytes:
         """RECORD[n] as bytes."""

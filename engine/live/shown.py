@@ -29,10 +29,7 @@ class Shown:
     def __init__(self, broker: SimulatedBroker, account: int) -> None:
         n = len(broker.instruments)
         self._broker, self._account = broker, account
-        self._mine = slice(account * n, (account + 1) * n)
-        self._positions = np.zeros(n, np.int64)
-        self._volumes = np.zeros(n, np.int64)
-        self._shifts = np.zeros(n, np.int64)
+        self._positions, self._volumes, self._shifts = Column(n), Column(n), Column(n)
         self._cash = [0] * len(broker.currencies)
         self._days = dict.fromkeys(broker.panels.markets, -1)
         self._orders = b""
@@ -44,10 +41,10 @@ class Shown:
         broker = self._broker
         ledger, books = broker.ledger[self._account], broker.seen_books
         return View(
-            positions=_moved(ledger["seen_position"], self._positions),
+            positions=self._positions.moved(ledger["seen_position"]),
             cash=self._moved_cash(),
-            volumes=_moved(books["volume"], self._volumes),
-            shifts=_moved(books["shift"], self._shifts) if broker.displaces else (),
+            volumes=self._volumes.moved(books["volume"]),
+            shifts=self._shifts.moved(books["shift"]) if broker.displaces else (),
             days=self._moved_days(),
             orders=self._moved_orders(),
             contracts=None if broker.dealer is None else self._contracts.changes(broker.dealer.books[self._account]),
@@ -59,7 +56,7 @@ class Shown:
 
     def digest(self) -> bytes:
         """BLAKE2b-128 of positions, cash and open orders as last shown."""
-        return digest_of(self._positions, self._cash, self._orders)
+        return digest_of(self._positions.told, self._cash, self._orders)
 
     def _moved_cash(self) -> tuple[int, ...]:
         found: list[int] = []
@@ -97,11 +94,20 @@ def digest_of(positions: NDArray[np.int64], cash: list[int], orders: bytes) -> b
     return digest.digest()
 
 
-def _moved(now: NDArray[Any], last: NDArray[np.int64]) -> tuple[int, ...]:
-    """(index, value, ...) where a column has changed, and remember it."""
-    changed = np.flatnonzero(now != last)
-    if not len(changed):
-        return ()
-    values = now[changed]
-    last[changed] = values
-    return tuple(np.column_stack([changed, values]).ravel().tolist())
+class Column:
+    """The values of a column as they were told last."""
+
+    def __init__(self, n: int) -> None:
+        self.told = np.zeros(n, np.int64)
+        self._bytes = self.told.tobytes()
+
+    def moved(self, now: NDArray[Any]) -> tuple[int, ...]:
+        """(index, value, ...) where it has changed, and remember it."""
+        data = now.tobytes()
+        if data == self._bytes:  # nearly always, and much quicker than looking at each
+            return ()
+        self._bytes = data
+        changed = np.flatnonzero(now != self.told)
+        values = now[changed]
+        self.told[changed] = values
+        return tuple(np.column_stack([changed, values]).ravel().tolist())
