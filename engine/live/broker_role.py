@@ -32,6 +32,7 @@ from engine.live.role import (
     EX_OK,
     Append,
     Committed,
+    Fault,
     Frame,
     Input,
     KeepRows,
@@ -155,7 +156,9 @@ class BrokerRole:
         while self.core.rows < self._kept and self.core.waiting is None:
             self._note(self.core.take_rows(self._read(self.core.rows, self._kept - self.core.rows)))
         while self.core.waiting is not None and any(mine.done is not None for mine in self.attachments):
-            self._note(self.core.answer())  # who is done had heard the end: wakes that no entry answers asked for nothing
+            self._note(
+                self.core.answer()
+            )  # who is done had heard the end: wakes that no entry answers asked for nothing
         return receiver
 
     def _rows_kept(self) -> tuple[int, NDArray[np.void]]:
@@ -256,10 +259,15 @@ class BrokerRole:
         self._mind_time()
         for account in range(len(self.accounts)):
             self._tell(account)
+        self._release()
         self._mind_end()
-        while self._gated and self._gated[0][0] <= self.committed:
-            self._out.append(self._gated.popleft()[1])
+        self._release()
         self._plan_tick()
+
+    def _release(self) -> None:
+        """What waited for the disk leaves."""
+        while self._gated and self._gated[0][0] <= self.committed and not self._stopped:
+            self._out.append(self._gated.popleft()[1])
 
     # --- the feed -----------------------------------------------------------------------------------------------------
 
@@ -367,6 +375,7 @@ class BrokerRole:
             message = m.broker_request(frame.data)
         except m.BadMessage as error:
             self._reject(frame.peer, error.reason, str(error))
+            self._out.append(Fault(*frame[:3]))
             return
         if isinstance(message, m.Hello):
             self._on_hello(frame, message)
@@ -632,7 +641,7 @@ class BrokerRole:
         try:
             message = m.admin_request(frame.data)
         except m.BadMessage as error:
-            self._out.append(Send("admin", frame.peer, m.encode(m.Reject(error.reason, str(error)))))
+            self._out += [Send("admin", frame.peer, m.encode(m.Reject(error.reason, str(error)))), Fault(*frame[:3])]
             return
         match message:
             case m.Ask():
