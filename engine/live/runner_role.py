@@ -16,6 +16,8 @@ import traceback
 from collections import deque
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from engine.config import Config, make_strategies
 from engine.errors import ConfigError, TickwrightError
 from engine.live import messages as m
@@ -49,6 +51,16 @@ RECOVERY_NS = 60_000 * MILLISECOND
 EX_STRATEGY = 3
 OUTBOX = 2  # kind of the outbox's entries, as the broker's log calls them
 FATAL = {"DIFFERENT_ANSWER": EX_CORRUPT, "PROTOCOL": 1, "NOT_YOURS": 1, "OTHER_STRATEGY": 1, "BAD_REQUEST": 1}
+
+
+class Kept(msgspec.Struct, frozen=True, array_like=True):
+    """An answer in the outbox, however long it is."""
+
+    wake: int
+    requests: list[m.Request]
+
+
+decode_kept = msgspec.msgpack.Decoder(Kept).decode
 
 
 class RunnerRole:
@@ -101,8 +113,8 @@ class RunnerRole:
         self._stopped = False
         self._next_tick = 0
         for _, payload in outbox:
-            progress = m.broker_request(payload)
-            self._outbox[progress.wake] = digest_of(progress.requests)
+            kept = decode_kept(payload)
+            self._outbox[kept.wake] = digest_of(kept.requests)
             self._appended = self._committed = self._appended + 1
 
     @property
@@ -272,7 +284,7 @@ class RunnerRole:
                 self._answers[wake] = requests
             if requests and was is None:
                 self._appended += 1
-                self._out.append(Append(OUTBOX, m.encode(m.Progress(wake, requests))))
+                self._out.append(Append(OUTBOX, m.encode(Kept(wake, requests))))
             self._progress(wake)
             self._agree()
 
