@@ -84,6 +84,7 @@ def _serve(config: Config, folder: Path, log: DurableLog, segments: Segments, ma
             kill_file=kill_file,
             is_disk_low=lambda: disk_is_low(folder),
             reload_keys=made.reload,
+            answers=made.answers,
             each_second=lambda: watch(lambda: standing_of(role), disk),
         )
         code = shell.run()

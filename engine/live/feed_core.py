@@ -54,7 +54,7 @@ LATENESS_NS = 1_000 * MS  # how late a pushed row may come and still keep its ti
 BURST_ROWS = 4_096  # most rows published in a tick
 ANSWER_ROWS = 4 * BATCH_ROWS  # most rows answered in a tick; other answers count as ``ANSWER_COST``
 ANSWER_COST = 1_024
-ASKED = 4  # requests of one peer that may wait; it asks again for what is not answered
+ASKED = 16  # requests of one peer that may wait; it asks again for what is not answered
 PEERS = 1_024  # peers whose requests may wait
 FAULTS = 3  # messages that are none, after which a key or peer is not heard any more
 

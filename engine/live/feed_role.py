@@ -79,7 +79,8 @@ class FeedRole:
             self._links,
             disk=disk,
             is_disk_low=lambda: disk_is_low(file.folder),
-            reload_keys=self._reload,
+            reload_keys=lambda: wires.reload(self._market),
+            answers=wires.answers,
             each_second=self._each_second,
         )
         self._told = _Told(self.core)
@@ -108,12 +109,6 @@ class FeedRole:
             return True
         permit = authority.permit("recovery", key)
         return permit is not None and permit.role == "push"
-
-    def _reload(self) -> None:
-        """Keys read again; a socket that publishes cannot tell its subscribers apart, so all connect anew."""
-        self._wires.reload()
-        if self._wires.authority is not None:
-            sockets.rebind(self._market)
 
 
 class _Told:

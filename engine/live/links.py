@@ -15,7 +15,7 @@ import zmq
 
 from engine import clock
 from engine.live.door import Door, Sent, receive_one
-from engine.live.role import Frame, Send
+from engine.live.role import Fault, Frame, Send
 
 KEPT = 16 << 20  # bytes a peer
 STALE_NS = 5_000_000_000  # older frames are of no use to a peer that takes none
@@ -65,6 +65,11 @@ class Links:
         at = (out.link, out.peer)
         if at in self._kept or self._try(at, out.data) == "busy":
             self._keep(at, out.data)
+
+    def fault(self, out: Fault) -> None:
+        """Count what a peer of a door did wrong."""
+        if out.link in self._doors:
+            self._doors[out.link].fault(out.peer, out.key)
 
     def flush(self) -> None:
         """Try again what was kept."""

@@ -54,7 +54,7 @@ from engine.tape import ROW, Manifest
 HELD_ROWS = 10_000  # rows held, early or not yet taken, before more are dropped (and one message)
 ASK_AGAIN_NS = 200_000_000
 SILENT_NS = 2_000_000_000  # without a word of the feed: ask
-PANEL_REQUESTS = 4  # parts of panels asked for together
+PANEL_REQUESTS = 16  # parts of panels asked for together
 REFUSALS = 8  # messages with the next row that break a rule, in a row, until the stream is given up
 FOREVER = 2**63 - 1
 NOTHING = np.zeros(0, ROW)

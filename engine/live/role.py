@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-EX_OK, EX_SLOW, EX_CORRUPT = 0, 75, 78  # exit codes: done; too slow, start again; what is on disk cannot be trusted
+# exit codes: done; a fault of ours, start again; too slow, start again; what is on disk cannot be trusted
+EX_OK, EX_SOFTWARE, EX_SLOW, EX_CORRUPT = 0, 70, 75, 78
 
 
 # --- inputs -----------------------------------------------------------------------------------------------------------
@@ -69,6 +70,14 @@ class KeepRows(NamedTuple):
     rows: bytes
 
 
+class Fault(NamedTuple):
+    """A peer of a link sent what is no message; its door bans it after a few."""
+
+    link: str
+    peer: bytes
+    key: str
+
+
 class Stop(NamedTuple):
     """End the process with this code; nothing after it is done."""
 
@@ -76,7 +85,7 @@ class Stop(NamedTuple):
     why: str
 
 
-Output = Send | Append | KeepRows | Stop
+Output = Send | Append | KeepRows | Fault | Stop
 
 
 class Core(Protocol):

@@ -21,9 +21,8 @@ from engine.live.door import Door
 from engine.live.high_water import LogDamaged
 from engine.live.keys import FOLLOWER, LOCAL, ClientKey, Keys
 from engine.live.links import Links
-from engine.live.role import EX_CORRUPT
+from engine.live.role import EX_CORRUPT, EX_SOFTWARE
 from engine.live.shell import EX_IOERR, say
-from engine.live.supervisor import EX_SOFTWARE
 from engine.live_config import Live
 from engine.shipped import find_config
 
@@ -87,7 +86,8 @@ class Wires:
     def reload(self, market: zmq.Socket[bytes] | None = None) -> None:
         """Read the key files again, on SIGHUP; ``market`` is bound anew where a reader of it was revoked."""
         if self.authority is not None:
-            for sentence in sockets.reload_keys(self.authority, market) or ["keys read again; nobody was taken off the list"]:
+            said = sockets.reload_keys(self.authority, market)
+            for sentence in said or ["keys read again; nobody was taken off the list"]:
                 say(sentence)
 
     def may_trade(self, key: str, account: str) -> bool:
@@ -96,6 +96,10 @@ class Wires:
             return True
         permit = self.authority.permit("orders", key)
         return permit is not None and permit.may_trade(account)
+
+    def answers(self) -> bool:
+        """Whether newcomers still get an answer from whoever knows the list of keys."""
+        return self.authority is None or self.authority.is_alive
 
     def close(self) -> None:
         """After the links are closed."""

@@ -23,7 +23,21 @@ from types import FrameType
 
 from engine import clock
 from engine.live.links import Links
-from engine.live.role import EX_OK, Append, Committed, Core, Frame, Input, KeepRows, Operator, Send, Stop, Tick
+from engine.live.role import (
+    EX_OK,
+    EX_SOFTWARE,
+    Append,
+    Committed,
+    Core,
+    Fault,
+    Frame,
+    Input,
+    KeepRows,
+    Operator,
+    Send,
+    Stop,
+    Tick,
+)
 from engine.live.role_disk import JournalFailed, RoleDisk
 
 EX_IOERR = 74  # the disk did not take what was to be kept
@@ -33,6 +47,7 @@ LOOK_NS = 50_000_000
 SECOND_NS = 1_000_000_000
 PATIENCE_NS = 5 * SECOND_NS  # for a core to end in order once it was told to
 LINGER_MS = 1_000  # for last words, after an end in order
+DEAF = "nobody answers for the keys any more, so nobody new comes in; started again, it does"
 SUPERVISOR = "TICKWRIGHT_SUPERVISOR"  # process number, set for those that `tickwright paper` starts
 
 SIGNALS = {
@@ -57,6 +72,8 @@ class Shell:
         Asked each second; the core hears "disk_low" and "disk_ok" when that changes.
     reload_keys : callable, optional
         Called on SIGHUP.
+    answers : callable, optional
+        Asked each second; where newcomers get no answer any more, the role ends to be started again.
     each_second : callable, optional
         For metrics.
     """
@@ -70,6 +87,7 @@ class Shell:
         kill_file: Path | None = None,
         is_disk_low: Callable[[], bool] = lambda: False,
         reload_keys: Callable[[], None] = lambda: None,
+        answers: Callable[[], bool] = lambda: True,
         each_second: Callable[[], None] = lambda: None,
     ) -> None:
         self._core, self._links = core, links
@@ -77,7 +95,7 @@ class Shell:
         self._kill_file = kill_file
         self._kill_file_seen = False
         self._is_disk_low, self._disk_was_low = is_disk_low, False
-        self._reload_keys, self._each_second = reload_keys, each_second
+        self._reload_keys, self._answers, self._each_second = reload_keys, answers, each_second
         self._signals: deque[int] = deque()
         self._next_look = self._next_second = 0
         self._give_up = 0  # when the core has had its time to end; 0: it was not told to
@@ -151,6 +169,8 @@ class Shell:
                 self._disk.append(out.kind, out.payload)
             elif isinstance(out, KeepRows):
                 self._disk.keep_rows(out.rows)
+            elif isinstance(out, Fault):
+                self._links.fault(out)
             else:
                 self._finish(out)
                 return
@@ -176,6 +196,8 @@ class Shell:
         if now >= self._next_second:
             self._next_second = now + SECOND_NS
             self._watch_disk()
+            if not self._answers() and self._stop is None:
+                self._finish(Stop(EX_SOFTWARE, DEAF))
             self._each_second()
 
     def _watch_disk(self) -> None:

@@ -27,10 +27,9 @@ from types import FrameType
 from typing import IO, Any
 
 from engine import clock
-from engine.live.role import EX_OK, EX_SLOW
+from engine.live.role import EX_OK, EX_SLOW, EX_SOFTWARE, EX_SOFTWARE
 from engine.live.shell import EX_INTERRUPTED, EX_IOERR, SUPERVISOR
 
-EX_SOFTWARE = 70
 AGAIN = {EX_SLOW, EX_IOERR, EX_SOFTWARE}
 FIRST_WAIT_NS, LONGEST_WAIT_NS = 100_000_000, 5_000_000_000
 SETTLED_NS = 10_000_000_000  # alive for so long: the next death is a first one again
@@ -128,7 +127,7 @@ class Supervisor:
         children: Sequence[Child],
         *,
         out: IO[str] | None = None,
-        each_round: Callable[[Supervisor], None] = lambda supervisor: None,
+        each_round: Callable[[Supervisor], object] = lambda supervisor: None,
     ) -> None:
         self.children = list(children)
         self._out = sys.stderr if out is None else out

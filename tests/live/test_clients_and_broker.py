@@ -22,6 +22,7 @@ from engine.errors import RunError
 from engine.live.broker_role import BrokerRole
 from engine.live.client import Client
 from engine.live.keys import new_keys
+from engine.live.role import Fault, Frame, Send
 from engine.live_config import Live
 from engine.tape import Tape
 
@@ -103,6 +104,13 @@ def test_both_trade_with_keys_and_a_stranger_does_not(small_tape: Path, role: Br
             stranger = Client("desk", live=live, keys=strangers, context=context)
             with pytest.raises(RunError, match="no answer from the feed"), stranger:
                 pass
+
+
+@pytest.mark.parametrize("link", ["orders", "admin"])
+def test_what_is_no_message_is_refused_and_its_senders_fault(role: BrokerRole, link: str) -> None:
+    out = role.advance(0, Frame(link, b"peer", "key", b"\xc1"))
+    told = next(i for i, one in enumerate(out) if isinstance(one, Send) and one.link == link)
+    assert out.index(Fault(link, b"peer", "key")) > told  # in time to be told why
 
 
 def test_a_market_that_ends_ends_the_loop(context: zmq.Context[Any]) -> None:

@@ -10,9 +10,22 @@ import pytest
 import zmq
 
 from engine.live import links, role_disk, shell
-from engine.live.door import Door
+from engine.live.door import MOST_FAULTS, Door
 from engine.live.links import Links
-from engine.live.role import Append, Committed, Frame, Input, KeepRows, Operator, Output, Send, Stop, Tick
+from engine.live.role import (
+    EX_SOFTWARE,
+    Append,
+    Committed,
+    Fault,
+    Frame,
+    Input,
+    KeepRows,
+    Operator,
+    Output,
+    Send,
+    Stop,
+    Tick,
+)
 from engine.live.role_disk import GROUP, RoleDisk
 from engine.live.shell import EX_INTERRUPTED, EX_IOERR, Shell
 
@@ -194,6 +207,38 @@ def test_low_disk_space_is_told_when_it_changes(monkeypatch) -> None:
     core = Scripted(lambda one: [])
     run(core, is_disk_low=lambda: next(states, False), each_second=lambda: count_down(core))
     assert [one.what for one in core.given if isinstance(one, Operator)] == ["disk_low", "disk_ok"]
+
+
+def test_a_role_whose_newcomers_get_no_answer_keeps_what_it_has_and_ends_to_be_started_again(
+    monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(shell, "SECOND_NS", 0)
+    monkeypatch.setattr(shell, "LOOK_NS", 0)
+    answers = iter([True, True])
+    events: list[str] = []
+    disk = RoleDisk(PaperLog(events), PaperRows(events))
+    core = Scripted(lambda one: [Append(1, b"")])
+    assert run(core, disk=disk, answers=lambda: next(answers, False)) == EX_SOFTWARE
+    assert "nobody answers for the keys" in capsys.readouterr().err
+    assert events[-1] == f"commit {sum(event.startswith('append') for event in events)}"
+
+
+def test_a_peer_whose_messages_are_none_is_told_so_three_times_and_not_heard_any_more(pair) -> None:
+    router, dealer = pair
+
+    def respond(one: Input) -> list[Output]:
+        core.next_tick = 0
+        if isinstance(one, Frame):
+            return [Send("orders", one.peer, b"none"), Fault("orders", one.peer, one.key)]
+        return [Stop(9, "")] if len(core.given) > 50 else []
+
+    core = Scripted(respond)
+    for _ in range(MOST_FAULTS + 2):
+        dealer.send(b"garbage")
+    assert run(core, router) == 9
+    assert sum(isinstance(one, Frame) for one in core.given) == MOST_FAULTS
+    assert [dealer.recv() for _ in range(MOST_FAULTS)] == [b"none"] * MOST_FAULTS
+    assert not dealer.poll(0)
 
 
 def count_down(core: Scripted, calls: list[int] = [0] * 5) -> None:
