@@ -21,6 +21,7 @@ from engine.live.broker_command import last_words
 from engine.live.chaos import Chaos
 from engine.live.feed_command import MARKET
 from engine.live.keys import new_keys
+from engine.live.onlooker import Onlooker
 from engine.live.paper_run import begin
 from engine.live.session import SESSION, choose_folder, live_config, live_of
 from engine.live.shell import say
@@ -41,8 +42,9 @@ def paper_command(name: str, sets: list[str], speed: str | None, out: Path | Non
         begin(folder, config)
         config = with_session(config, private)
         (folder / SESSION).write_text(dump(config), encoding="utf-8")
-        shake = Chaos(live_of(config), rows if chaos else 0)
-        supervisor = Supervisor(children_of(config, folder), each_round=shake)
+        shake, look = Chaos(live_of(config), rows if chaos else 0), Onlooker(live_of(config), rows)
+        watch = [shake] if output.quiet else [shake, look]
+        supervisor = Supervisor(children_of(config, folder), each_round=lambda one: [each(one) for each in watch])
         code = supervisor.run()
         (folder / SESSION).unlink()
     restarts = {child.name: child.restarts for child in supervisor.children if child.restarts}

@@ -26,9 +26,15 @@ def top_command(config: str, once: bool, every: float, output: Output) -> int:
     """Look, and look again until Ctrl-C or the end."""
     live = _chosen(config)
     with Admin(live) as admin:
-        if once or output.json:
+        if output.json:
+            answer(output, admin.standing(), [])
+            return OK
+        if once:
+            before, then = admin.standing(), clock.seconds()
+            time.sleep(LEAST_S)
             standing = admin.standing()
-            answer(output, standing, plain_lines(standing, clock.wall_ns(), 0.0))
+            rate = (standing.rows - before.rows) / (clock.seconds() - then)
+            answer(output, standing, plain_lines(standing, clock.wall_ns(), rate))
             return OK
         _watch(admin, max(every, LEAST_S))
     return OK

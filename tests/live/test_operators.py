@@ -22,6 +22,7 @@ from engine.live.chaos import Chaos
 from engine.live.keys import Keys, new_keys
 from engine.live.links import Links
 from engine.live.metrics import metrics_of
+from engine.live.onlooker import Onlooker
 from engine.live.paper_command import children_of, with_session
 from engine.live.role import Frame, Input, Output, Send, Stop
 from engine.live.role_disk import RoleDisk
@@ -244,3 +245,18 @@ def test_chaos_leaves_all_alone_unless_asked_and_kills_each_once(desk: tuple[Liv
     shake._next = 0
     shake(Overseer())  # type: ignore[arg-type]
     assert [len(one.signals) for one in Overseer.children] == [1, 1, 1]
+
+
+def test_an_onlooker_says_where_the_market_is(desk: tuple[Live, Desk]) -> None:
+    class Overseer:
+        said: list[str] = []
+
+        def say(self, who: str, text: str) -> None:
+            self.said.append(text)
+
+    look = Onlooker(desk[0], 4_000)
+    for _ in range(3):
+        look._next = 0
+        look(Overseer())  # type: ignore[arg-type]
+    assert Overseer.said == ["2026-03-02 15:01:40: 1,000 of 4,000 rows, 0 fills, 0 orders open"]
+    assert "1,000 rows" in Onlooker(desk[0], 0).line(STANDING)
