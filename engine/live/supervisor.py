@@ -27,7 +27,7 @@ from types import FrameType
 from typing import IO, Any
 
 from engine import clock
-from engine.live.role import EX_OK, EX_SLOW, EX_SOFTWARE, EX_SOFTWARE
+from engine.live.role import EX_OK, EX_SLOW, EX_SOFTWARE
 from engine.live.shell import EX_INTERRUPTED, EX_IOERR, SUPERVISOR
 
 AGAIN = {EX_SLOW, EX_IOERR, EX_SOFTWARE}
