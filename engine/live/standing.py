@@ -43,10 +43,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     role: str  # "broker", "runner" or "feed"
     run: str
     state: str = ""  # one word: "joining", "recovering", "running", "waiting", "ended"
-    market_ts: int = 0  # of the last row taken
+    market_ts: int = 0  # of the last wake; before the first, of the last row taken
     ts_pub: int = 0  # feed's wall clock on the last batch or heartbeat
-    rows: int = 0  # numbered rows taken
-    next_seq: int = 0  # of the feed, as far as it has said: rows - next_seq is how far this role is behind
+    rows: int = 0  # numbered rows that strategies have seen
+    next_seq: int = 0  # of the feed, as far as it has said: less rows, how far this role is behind
     epoch: int = 0
     ended: bool = False  # the feed has said its end
     recoveries: int = 0  # requests for lost rows
