@@ -12,7 +12,6 @@ Nothing here reads a clock, a socket or a file: see ``engine.live.role``.
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -23,9 +22,11 @@ from numpy.typing import NDArray
 from engine.config import Config
 from engine.errors import TickwrightError
 from engine.live import messages as m
-from engine.live.attachment import Attachment
+from engine.live.attachment import NO_REQUESTS, Attachment, digest_of
 from engine.live.broker_core import NOTHING, BadRequest, BrokerCore
 from engine.live.broker_log import Body, Entry, LogConflict, decode, encode, market_tape, members_of, rerun, with_days
+from engine.live.broker_recovery import remember, rows_kept
+from engine.live.latches import Latches
 from engine.live.receiver import StreamBroken, StreamReceiver
 from engine.live.role import (
     EX_CORRUPT,
@@ -42,14 +43,12 @@ from engine.live.role import (
     Stop,
     Tick,
 )
-from engine.tape import Kind
 
 MILLISECOND = 1_000_000
 BEAT_NS = 500 * MILLISECOND
 SILENT_NS = 3 * BEAT_NS  # nothing heard of a peer: it is gone
 TELL_AGAIN_NS = 300 * MILLISECOND  # a wake that nobody answers is told again
 PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that they are done
-RECENT = 4_096  # rows that duplicates are compared with
 CLOSING_NS = 2_000 * MILLISECOND  # the same, when the broker was told to end
 LEAST_TICK = MILLISECOND
 DONE = "done"  # what a Done is received as
@@ -95,7 +94,7 @@ class BrokerRole:
         self.market: m.Market | None = None
         self.attachments = [Attachment(n < self.strategies) for n in range(len(self.accounts))]
         self.refused: Counter[str] = Counter()
-        self.latches: dict[int, tuple[int, str]] = {}  # number -> (account, why) of kill switches in force
+        self.latches = Latches()
         self.appended = self.committed = 0
         self.market_ts = self.ts_pub = 0
         self.skipped_wakes = 0
@@ -104,8 +103,7 @@ class BrokerRole:
         self._names = {account.name: n for n, account in enumerate(self.accounts)}
         self._peers: dict[bytes, int] = {}  # who is attached, to which account
         self._joined: dict[int, m.Hello] = {}
-        self._latch = 0
-        self._kills: list[tuple[int, str]] = []  # asked for before the market began
+        self._kills: list[tuple[str, str]] = []  # asked for before the market began
         self._panels_kept: set[tuple[str, int, int]] = set()
         self._out: list[Output] = []
         self._gated: deque[tuple[int, Output]] = deque()
@@ -135,7 +133,7 @@ class BrokerRole:
             read = [(kind, decode(payload)) for kind, payload in entries]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise LogConflict(f"the log holds an entry that is none ({error})") from None
-        receiver = StreamReceiver(*self._rows_kept())
+        receiver = StreamReceiver(*rows_kept(self._read, self._kept))
         for kind, body in read:
             if kind == Entry.MARKET:
                 self.market = m.feed_reply(body.raw)
@@ -151,7 +149,11 @@ class BrokerRole:
                 raise LogConflict("the log tells of trading, but not of all that was known of the market before it")
             return receiver
         assert self.core is not None
-        self._remember(read)
+        remember(read, self.attachments, self.latches)
+        self.skipped_wakes = sum(kind == Entry.SKIP for kind, _ in read)
+        self._end_logged = any(kind == Entry.END for kind, _ in read)
+        if self._kept:
+            self.market_ts = int(self._read(self._kept - 1, 1)["ts_event"][0])
         rerun(self.core, read, self._read, self._note)
         while self.core.rows < self._kept and self.core.waiting is None:
             self._note(self.core.take_rows(self._read(self.core.rows, self._kept - self.core.rows)))
@@ -160,42 +162,6 @@ class BrokerRole:
                 self.core.answer()
             )  # who is done had heard the end: wakes that no entry answers asked for nothing
         return receiver
-
-    def _rows_kept(self) -> tuple[int, NDArray[np.void]]:
-        """How many of the kept rows are numbered, and the last of them."""
-        numbered = 0
-        for first in range(0, self._kept, 1 << 18):
-            part = self._read(first, min(1 << 18, self._kept - first))
-            numbered += int((part["kind"] != Kind.CLOCK).sum())
-        few = min(self._kept, RECENT)
-        return numbered, self._read(self._kept - few, few) if few else NOTHING
-
-    def _remember(self, read: Sequence[tuple[int, Body]]) -> None:
-        """What the log says beside inputs of the market."""
-        for kind, body in read:
-            mine = self.attachments[body.account]
-            if kind == Entry.PROGRESS:
-                mine.answers[body.wake] = digest_of(body.requests)
-            elif kind == Entry.SKIP:
-                mine.skipped.add(body.wake)
-                self.skipped_wakes += 1
-            elif kind == Entry.ORDERS and body.cid:
-                mine.cids[body.cid] = (digest_of(body.requests), body.latch)
-            elif kind == Entry.ORDERS:
-                mine.skipped.discard(body.wake)
-                mine.answers[body.wake] = digest_of(body.requests)
-                mine.late += 1
-            elif kind == Entry.KILL:
-                self._latch = max(self._latch, body.latch)
-                self.latches[body.latch] = (body.account, body.text)
-            elif kind == Entry.REARM:
-                self.latches.pop(body.latch, None)
-            elif kind == Entry.GONE:
-                mine.gone = True
-            elif kind == Entry.DONE:
-                mine.done = body.raw
-            elif kind == Entry.END:
-                self._end_logged = True
 
     def _open(self, receiver: StreamReceiver) -> bool:
         """The market begins once it is known and all strategies have come; False until then."""
@@ -670,20 +636,17 @@ class BrokerRole:
         assert self.core is not None
         chosen = [self._names[name]] if name else list(range(len(self.accounts)))
         for account in chosen:
-            if any(latched == account for latched, _ in self.latches.values()):
-                continue
-            self._latch += 1
-            self.latches[self._latch] = (account, why)
-            self._log(Entry.KILL, account, text=why, latch=self._latch)
-            self.core.kill(account)
+            if not self.latches.holds(account):
+                self._log(Entry.KILL, account, text=why, latch=self.latches.throw(account, why))
+                self.core.kill(account)
         self._keep_records()
-        return self._latch
+        return self.latches.last
 
     def _rearm(self, latch: int) -> m.Obeyed | m.Reject:
-        if latch not in self.latches or self.core is None:
-            known = ", ".join(map(str, self.latches)) or "none"
+        if latch not in self.latches.in_force or self.core is None:
+            known = ", ".join(map(str, self.latches.in_force)) or "none"
             return m.Reject("UNKNOWN_LATCH", f"no latch {latch} is in force; in force: {known}")
-        account, _ = self.latches.pop(latch)
+        account = self.latches.release(latch)
         self._log(Entry.REARM, account, latch=latch)
         self.core.rearm(account)
         return m.Obeyed(latch, f"'{self.accounts[account].name}' may trade again")
@@ -692,11 +655,3 @@ class BrokerRole:
     def receiver(self) -> StreamReceiver:
         """How the feed has come."""
         return self._receiver
-
-
-def digest_of(requests: Sequence[m.Request]) -> bytes:
-    """Eight bytes that tell answers apart."""
-    return hashlib.blake2b(m.encode(list(requests)), digest_size=8).digest()
-
-
-NO_REQUESTS = digest_of([])

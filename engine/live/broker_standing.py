@@ -36,7 +36,7 @@ def standing_of(role: BrokerRole) -> Standing:
         refused=dict(sorted(role.refused.items())),
         latches=[
             Latch(number=number, account=role.accounts[account].name, why=why)
-            for number, (account, why) in role.latches.items()
+            for number, (account, why) in role.latches.in_force.items()
         ],
         accounts=[_account(role, n) for n in range(len(role.accounts))],
     )

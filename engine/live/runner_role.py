@@ -21,8 +21,9 @@ import msgspec
 from engine.config import Config, make_strategies
 from engine.errors import ConfigError, TickwrightError
 from engine.live import messages as m
+from engine.live.attachment import digest_of
 from engine.live.broker_log import market_tape, pack_parents
-from engine.live.broker_role import BEAT_NS, DONE, MILLISECOND, PATIENCE_NS, digest_of
+from engine.live.broker_role import BEAT_NS, DONE, MILLISECOND, PATIENCE_NS
 from engine.live.receiver import StreamBroken, StreamReceiver
 from engine.live.role import (
     EX_CORRUPT,

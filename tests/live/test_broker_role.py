@@ -289,7 +289,7 @@ def test_a_kill_latches_cancels_refuses_and_survives_a_restart_until_it_is_relea
     again.join(epoch=2)
     again.say(hello("desk", wake=None), b"d")
     again.say(hello(), b"p")
-    assert again.role.latches == {1: (1, "enough")}
+    assert again.role.latches.in_force == {1: (1, "enough")}
     again.say(m.Orders("x", [buy()]), b"d")
     again.rows(200, epoch=2)
     again.answer_all()
@@ -315,7 +315,7 @@ def test_a_kill_before_the_market_begins_is_in_force_when_it_does(day) -> None:
     bench.tell("kill")
     bench.join()
     bench.say(hello())
-    assert bench.role.latches
+    assert bench.role.latches.in_force
 
 
 def test_how_it_stands_can_be_asked(day) -> None:
