@@ -42,14 +42,14 @@ class Trial:
         return folder
 
 
-def main(run: Callable[[Trial], str]) -> None:
-    """Run a procedure as a script."""
+def main(run: Callable[[Trial], str], *, within: Path | None = None) -> None:
+    """Run a procedure as a script, in a folder ``within`` that one, or in the system's temporary folder."""
     arguments = argparse.ArgumentParser(description=sys.modules[run.__module__].__doc__)
     arguments.add_argument("--quick", action="store_true", help="a sample, in under a minute")
     arguments.add_argument("--seed", type=int, default=1)
     given = arguments.parse_args()
     name = Path(sys.argv[0]).stem
-    with tempfile.TemporaryDirectory(prefix=f"{name}.") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=within) as folder:
         trial = Trial(given.quick, given.seed, Path(folder), random.Random(given.seed))
         try:
             verdict, found, code = "held", run(trial), 0

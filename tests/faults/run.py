@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "RESULTS.md"
+SEEDS = {"f01_kill_broker": 20, "f02_kill_others": 20}  # of the whole form, where one seed is a piece of the procedure
 HEAD = """# What the fault procedures found
 
 One line a run, written by `make faults` (`QUICK=1` for samples). `held`: the promise holds; `BROKEN`: it does not;
@@ -30,6 +31,7 @@ def main() -> None:
     arguments.add_argument("names", nargs="*", help=f"of {', '.join(scripts)} (or how they begin); all if none")
     arguments.add_argument("--quick", action="store_true", help="samples, in minutes")
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--seeds", type=int, default=0, help="how many, from --seed on")
     arguments.add_argument("--again", action="store_true", help="also what held already")
     given = arguments.parse_args()
     names = [name for name in scripts if not given.names or name.startswith(tuple(given.names))]
@@ -37,7 +39,11 @@ def main() -> None:
         sys.exit(f"no procedure begins with {' or '.join(given.names)}; there are {', '.join(scripts)}")
     if not RESULTS.exists():
         RESULTS.write_text(HEAD)
-    codes = [run(scripts[name], given.quick, given.seed, given.again) for name in names]
+    codes = [
+        run(scripts[name], given.quick, seed, given.again)
+        for name in names
+        for seed in range(given.seed, given.seed + (1 if given.quick else given.seeds or SEEDS.get(name, 1)))
+    ]
     sys.exit(1 if any(codes) else 0)
 
 
