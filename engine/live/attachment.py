@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Sequence
 
 from engine.live.messages import Progress, Request, encode
@@ -38,6 +39,19 @@ class Attachment:
         self._answered = -1  # in this attachment
         self._told_at = 0
         self._pieces: list[Request] = []
+        self._skips: deque[int] = deque()  # ``skipped`` in order, with some that were answered since
+
+    def skip(self, wake: int) -> None:
+        """The market goes on without an answer to this wake."""
+        self.skipped.add(wake)
+        self._skips.append(wake)
+
+    @property
+    def first_skipped(self) -> int | None:
+        """The earliest wake that was skipped and has not been answered."""
+        while self._skips and self._skips[0] not in self.skipped:
+            self._skips.popleft()
+        return self._skips[0] if self._skips else None
 
     @property
     def answered(self) -> int:
@@ -50,7 +64,8 @@ class Attachment:
         self.gone = False
         self._pieces = []
         known = len(self.history)
-        self._answered = min(answered, known - 1, min(self.skipped, default=known) - 1) if self.attached else -1
+        skipped = self.first_skipped
+        self._answered = min(answered, known - 1, known if skipped is None else skipped - 1) if self.attached else -1
         if self.attached and self._answered == known - 1 and known:
             self._answered -= 1  # the last one may be waiting for its answer again
         self._next = self._answered + 1 if self.attached else heard
@@ -73,7 +88,8 @@ class Attachment:
 
     def heard_answer(self, wake: int, now: int) -> None:
         """An answer to a wake has come, and so have those before it, unless the market did not wait for one of them."""
-        if wake > self._answered and not any(self._answered < one < wake for one in self.skipped):
+        skipped = self.first_skipped
+        if wake > self._answered and (skipped is None or skipped >= wake):
             self._answered = wake
             self._told_at = now
 

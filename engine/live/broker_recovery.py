@@ -34,14 +34,14 @@ def remember(entries: Sequence[tuple[int, Body]], attachments: Sequence[Attachme
         if kind == Entry.PROGRESS:
             mine.answers[body.wake] = digest_of(body.requests)
         elif kind == Entry.SKIP:
-            mine.skipped.add(body.wake)
+            mine.skip(body.wake)
         elif kind == Entry.ORDERS and body.cid:
             mine.cids[body.cid] = (digest_of(body.requests), body.latch)
         elif kind == Entry.ORDERS:
             mine.skipped.discard(body.wake)
             mine.answers[body.wake] = digest_of(body.requests)
             mine.late += 1
-        elif kind == Entry.KILL:
+        elif kind in (Entry.KILL, Entry.LATCHED):
             latches.throw(body.account, body.text, body.latch)
         elif kind == Entry.REARM:
             latches.release(body.latch)

@@ -51,6 +51,7 @@ TELL_AGAIN_NS = 300 * MILLISECOND  # a wake that nobody answers is told again
 PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that they are done
 CLOSING_NS = 2_000 * MILLISECOND  # the same, when the broker was told to end
 LEAST_TICK = MILLISECOND
+GATE_13 = "it lost more than daily_loss or drawdown allow (gate 13)"
 DONE = "done"  # what a Done is received as
 
 
@@ -319,6 +320,14 @@ class BrokerRole:
         step = 512 * 1024  # of one entry, whole records
         for begin in range(0, len(records), step):
             self._log(Entry.RECORDS, 0, raw=records[begin : begin + step])
+        if records:
+            self._number_latches(self.core)
+
+    def _number_latches(self, core: BrokerCore) -> None:
+        """Gate 13 throws kill switches inside the market; a number lets an operator see and release them, too."""
+        for account in range(len(self.accounts)):
+            if core.venue.is_killed(account) and not self.latches.holds(account):
+                self._log(Entry.LATCHED, account, text=GATE_13, latch=self.latches.throw(account, GATE_13))
 
     def _tell(self, account: int) -> None:
         mine = self.attachments[account]
@@ -523,6 +532,8 @@ class BrokerRole:
     def _mind_time(self) -> None:
         if self._now - self._last_beat >= BEAT_NS:
             self._last_beat = self._now
+            if self.core is not None:
+                self._number_latches(self.core)  # one that a crash left without
             for mine in self.attachments:
                 if mine.peer:
                     self._out.append(Send("orders", mine.peer, m.encode(m.Beat(len(mine.history) - 1, 0))))
@@ -544,7 +555,7 @@ class BrokerRole:
                 return
             wake = core.numbers[account]
             mine.behind = True
-            mine.skipped.add(wake)
+            mine.skip(wake)
             self.skipped_wakes += 1
             self._log(Entry.SKIP, account, wake=wake)
             self._note(core.answer())
