@@ -43,6 +43,7 @@ class Entry(IntEnum):
     DONE = 10
     MARKET = 11  # what is traded, before anything was
     PANEL = 12  # a part of a close-of-day panel, before its CLOSE row was taken
+    LATCHED = 13  # the market itself threw a kill switch; this is its number
 
 
 class Body(msgspec.Struct, frozen=True, array_like=True):
@@ -55,8 +56,8 @@ class Body(msgspec.Struct, frozen=True, array_like=True):
     wake: int = -1  # PROGRESS, SKIP and late ORDERS
     cid: str = ""  # ORDERS
     requests: list[Request] = []
-    text: str = ""  # KILL: why
-    latch: int = 0  # KILL, REARM
+    text: str = ""  # KILL, LATCHED: why
+    latch: int = 0  # KILL, LATCHED, REARM; ORDERS of a program: the number of its first order
     raw: bytes = b""  # JOIN, MARKET, PANEL, DONE: the message; RECORDS: RECORD[n]
 
     @property

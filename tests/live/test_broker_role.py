@@ -9,6 +9,7 @@ from broker_bench import Bench, buy, config_of, hello, small_day
 from engine.journal import RecordKind
 from engine.live import messages as m
 from engine.live.broker_log import Body, Entry, decode, encode
+from engine.live.broker_role import GATE_13
 from engine.live.role import EX_CORRUPT, EX_OK, Frame
 
 
@@ -300,6 +301,28 @@ def test_a_kill_latches_cancels_refuses_and_survives_a_restart_until_it_is_relea
     again.rows(200, epoch=2)
     again.answer_all()
     assert count(again, RecordKind.FILL) > 0
+
+
+def test_a_kill_by_gate_13_has_a_number_too_which_a_restart_keeps_and_an_operator_releases(day) -> None:
+    config = config_of("desk")
+    bench = Bench(msgspec.structs.replace(config, risk=msgspec.structs.replace(config.risk, daily_loss=1)), day)
+    bench.join()
+    bench.say(hello())
+    bench.rows(200)
+    bench.answer_all()
+    attach_program(bench)
+    for cid, side in (("bought", 1), ("sold for less", -1), ("refused", 1)):
+        bench.say(m.Orders(cid, [msgspec.structs.replace(buy(), side=side)]), b"d")
+        bench.rows(50)
+        bench.answer_all()
+    assert bench.role.latches.in_force == {1: (1, GATE_13)}
+    assert kinds(bench).count("LATCHED") == 1
+    again = Bench(bench.config, day, (bench.entries, bench.kept))
+    again.join(epoch=2)
+    again.say(hello(), b"p")
+    assert again.role.latches.in_force == {1: (1, GATE_13)}
+    assert again.order(m.Rearm(1)).latch == 1
+    assert not again.role.latches.in_force
 
 
 def test_a_signal_kills_all_accounts_once_and_an_unknown_account_is_named(day) -> None:
