@@ -403,11 +403,9 @@ class BrokerRole:
             self._reject(frame.peer, "OTHER_STRATEGY", text)
             return
         if not mine.attached and self.core is not None and hello.heard > self.core.reports[account]:
-            self._stop(
-                EX_CORRUPT,
-                f"'{hello.account}' has heard {hello.heard} reports, the journal knows {self.core.reports[account]}: "
-                "what is on disk is older than what was told; nothing is traded on it",
-            )
+            known = self.core.reports[account]
+            text = f"'{hello.account}' has heard {hello.heard} reports, this session's journal knows {known}"
+            self._reject(frame.peer, "KNOWS_MORE", f"{text}: it is of another session, or the journal has lost some")
             return
         self._attach(account, frame.peer, hello)
 

@@ -261,12 +261,11 @@ def test_a_strategy_answers_wakes_and_sends_nothing_else(day) -> None:
     assert started(day).say(m.Orders("x", [buy()]))[0].reason == "WAKES_ONLY"
 
 
-def test_a_program_that_has_heard_more_than_the_journal_knows_stops_the_broker(day) -> None:
+def test_a_program_that_has_heard_more_than_the_journal_knows_is_refused(day) -> None:
     bench = started(day, "desk")
-    bench.say(hello("desk", wake=None, heard=3), b"d")
-    assert bench.stopped is not None
-    assert bench.stopped.code == EX_CORRUPT
-    assert "has heard 3 reports, the journal knows 0" in bench.stopped.why
+    (reject,) = bench.say(hello("desk", wake=None, heard=3), b"d")
+    assert reject.reason == "KNOWS_MORE"
+    assert "has heard 3 reports, this session's journal knows 0" in reject.text
 
 
 def test_goodbye_cancels_what_works(day) -> None:
