@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo demo-paper test test-slow test-bounds fuzz faults lint bench wheel wheel-test clean
+.PHONY: demo demo-paper test test-slow test-bounds fuzz simulate faults lint bench wheel wheel-test clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tickwright demo
@@ -35,6 +35,11 @@ test-bounds: $(VENV)/.testing
 MESSAGES ?= 100000
 fuzz: $(VENV)/.testing
 	$(BIN)/python tests/live/fuzz_wire.py --messages $(MESSAGES)
+
+# The live roles under drawn faults, in virtual time; `simulate.py --planted` looks for planted bugs with the same laws.
+SEEDS ?= 2000
+simulate: $(VENV)/.testing
+	$(BIN)/python tests/simulation/simulate.py --seeds $(SEEDS)
 
 lint: $(VENV)/.linting
 	$(BIN)/ruff check .

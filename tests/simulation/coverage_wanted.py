@@ -1,0 +1,28 @@
+"""What some thousand schedules must have reached: reason codes and recovery branches that faults can lead to."""
+
+WANTED = (
+    "broker recovered",
+    "broker refuses ALREADY_ATTACHED",
+    "broker refuses NOT_ATTACHED",
+    "disk failed",
+    "exit 75",
+    "feed answered",
+    "feed dropped",
+    "feed recovered",
+    "killed at an entry",
+    "log DONE",
+    "log GONE",
+    "log KILL",
+    "log ORDERS",
+    "log PANEL",
+    "log SKIP",
+    "receiver DUP",
+    "receiver GAP",
+    "receiver NOT_JOINED",
+    "receiver OLD_EPOCH",
+    "receiver OVERFLOW",
+    "receiver REORDER",
+    "run0 recovered",
+    "run1 recovered",
+    "said again",
+)
