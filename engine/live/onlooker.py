@@ -10,7 +10,7 @@ from engine.live.supervisor import Supervisor
 from engine.live_config import Live
 from engine.reports.formats import moment
 
-EVERY_NS = 5_000_000_000
+EVERY_NS = 10_000_000_000
 ANSWER_MS = 200  # the supervisor waits meanwhile
 
 
