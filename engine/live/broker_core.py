@@ -204,20 +204,19 @@ class BrokerCore:
         if requests:
             self._shown[account].stir()
         for request in requests:
-            kind = type(request)
-            if kind is Order:
+            if isinstance(request, Order):
                 number = venue.send(
                     account, request.instrument, request.side, request.kind, request.tif, request.flags,
                     request.price, request.size, request.stop, request.display, request.expire_ts,
                 )  # fmt: skip
                 first = first or number
-            elif kind is Cancel:
+            elif isinstance(request, Cancel):
                 venue.cancel(account, request.order_no)
-            elif kind is CancelAll:
+            elif isinstance(request, CancelAll):
                 venue.cancel_all(account, request.instrument)
-            elif kind is Replace:
+            elif isinstance(request, Replace):
                 venue.replace(account, request.order_no, request.price, request.size)
-            elif kind is WakeAt:
+            elif isinstance(request, WakeAt):
                 venue.wake_at(account, request.ts)
             elif venue.dealer is not None and venue.dealer.dealing == account:
                 venue.deal(account, unpack(Packed(*request.terms)), request.side, request.size)
@@ -233,17 +232,16 @@ class BrokerCore:
         """
         n = len(self.venue.instruments)
         for i, request in enumerate(requests):
-            kind = type(request)
-            if kind is Order and not (
+            if isinstance(request, Order) and not (
                 request.instrument < n and request.side != 0 and request.kind in _TYPES and request.tif in _TIFS
                 and request.flags & ~_FLAGS == 0
             ):  # fmt: skip
                 raise BadRequest(f"request {i}: no such instrument, side, type, time in force or flag: {request}")
-            if kind is CancelAll and request.instrument >= n:
+            if isinstance(request, CancelAll) and request.instrument >= n:
                 raise BadRequest(f"request {i}: instrument {request.instrument}, but the market has {n}")
-            if kind is WakeAt and not self.members[account].attached:
+            if isinstance(request, WakeAt) and not self.members[account].attached:
                 raise BadRequest(f"request {i}: an account without wakes cannot ask for one")
-            if kind is Deal:
+            if isinstance(request, Deal):
                 self._check_deal(i, account, request)
 
     def _check_deal(self, i: int, account: int, deal: Deal) -> None:

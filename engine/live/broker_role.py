@@ -137,8 +137,8 @@ class BrokerRole:
         receiver = StreamReceiver(*rows_kept(self._read, self._kept))
         for kind, body in read:
             if kind == Entry.MARKET:
-                self.market = m.feed_reply(body.raw)
-                receiver.join(0, self.market)
+                self.market = market = m.feed_reply(body.raw)
+                receiver.join(0, market)
             elif kind == Entry.PANEL:
                 part = m.feed_message(body.raw)
                 self._panels_kept.add((part.name, part.day, part.part))
@@ -214,6 +214,8 @@ class BrokerRole:
                 self.committed = max(self.committed, count)
             case Operator("kill", why):
                 self._kill("", why)
+            case Operator("disk_low", why):
+                self._kill("", f"DISK_LOW: {why}")  # cancels still work; an operator releases it
             case Operator("shutdown", why):
                 self._closing = why or "asked to end"
             case Operator() | Tick():

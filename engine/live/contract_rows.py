@@ -12,7 +12,7 @@ from engine.contracts import Packed
 class Rows(msgspec.Struct, frozen=True, array_like=True):
     """Changes of a contract book."""
 
-    listed: list[tuple[int, int, int, int, int, int]]  # market, then ``Packed``, of those that are new
+    listed: list[tuple[int, ...]]  # market, then ``Packed``, of those that are new
     places: bytes  # int64[n]
     positions: bytes  # POSITION[n]
     cash: dict[int, int]  # by market

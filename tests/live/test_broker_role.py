@@ -332,6 +332,12 @@ def test_a_signal_kills_all_accounts_once_and_an_unknown_account_is_named(day) -
     assert "no account 'x'" in bench.order(m.Kill("x", "")).text
 
 
+def test_a_disk_that_runs_full_stops_new_orders_and_cancels_work(day) -> None:
+    bench = started(day)
+    bench.tell("disk_low")
+    assert [why for _, why in bench.role.latches.in_force.values()] == ["DISK_LOW: a test"]
+
+
 def test_a_kill_before_the_market_begins_is_in_force_when_it_does(day) -> None:
     bench = Bench(config_of(), day)
     bench.tell("kill")
