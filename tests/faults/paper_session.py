@@ -9,12 +9,13 @@ the same tape without any of this: the session must leave the same fingerprint.
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
@@ -30,6 +31,7 @@ from engine.live.keys import new_keys
 from engine.live.shell import SUPERVISOR
 from engine.live.supervisor import AGAIN
 from engine.run import run_config
+from engine.run_folder import SavedRun
 from engine.verify import verify
 
 FORK = get_context("fork")
@@ -73,6 +75,7 @@ end = "{end}"
 
 [risk]
 preset = "replay"
+stale_ns = 3_600_000_000_000  # the CLOCK rows of a paced feed count as life, and a file has none: the gate would differ
 
 [broker.latency]
 feed = 200_000
@@ -93,6 +96,7 @@ class Reference:
 
     folder: Path
     accounts: tuple[str, ...]
+    ports: dict[str, int]  # of the four links
     fingerprint: str
     fills: int
 
@@ -112,7 +116,7 @@ class Reference:
         entries = "".join(
             f'\n[[strategies]]\nstrategy = "quoter.py:Quoter"\naccount = {{ name = "{n}" }}\n' for n in names
         )
-        ports = dict(zip(LINKS, free_ports(len(LINKS)), strict=True))
+        ports: dict[str, int] = dict(zip(LINKS, free_ports(len(LINKS)), strict=True))
         live = [f'{link} = "tcp://127.0.0.1:{port}"' for link, port in ports.items()]
         live += [f'keys_folder = "{new_keys(folder / "keys").folder}"']
         live += [
@@ -121,7 +125,7 @@ class Reference:
         (folder / "mine.toml").write_text(CONFIG.format(end=end, live="\n".join(live), strategies=entries))
         result = run_config(folder / "mine.toml", out=folder / "replay")
         assert result.orders.fills > 10, f"only {result.orders.fills} fills: nothing is tried"
-        return cls(folder, names, result.fingerprint, result.orders.fills)
+        return cls(folder, names, ports, result.fingerprint, result.orders.fills)
 
 
 @dataclass
@@ -181,7 +185,9 @@ class Session:
         config, sets = str(reference.folder / "mine.toml"), through or {}
 
         def said(role: str) -> list[str]:
-            return [word for key, value in sets.get(role, {}).items() for word in ("--set", f"live.{key}={value}")]
+            around = sets.get(role, {})
+            connects = {"broker": ("feed", "recovery"), "runner": ("feed", "recovery", "orders")}[role]
+            return [word for key in connects if key in around for word in ("--set", f"live.{key}={around[key]}")]
 
         self.feed = Role("feed", ["publish", "--session", config, "--out", str(folder / "feed")])
         self.broker = Role("broker", ["broker", config, "--out", str(self.run_folder), "--quiet", *said("broker")])
@@ -189,6 +195,7 @@ class Session:
             Role(f"runner {name}", ["attach", config, "--account", name, "--out", str(folder / name), *said("runner")])
             for name in reference.accounts
         ]
+        self.begun = time.time()
         self._alive_at, self._seen = time.monotonic(), 0
 
     @property
@@ -237,9 +244,12 @@ class Session:
 
     def goes_on(self, since: float) -> bool:
         """Whether runners have put an answer on disk, and the broker something, since then (wall clock, s)."""
-        answered = [self.folder / name / f"outbox-{name}.sqlite-wal" for name in self.reference.accounts]
-        changed = [path.stat().st_mtime for path in answered if path.exists()]
-        return bool(changed) and max(changed) > since and self.trace() > since * 1e9
+        return self.answered() > since * 1e9 and self.trace() > since * 1e9
+
+    def answered(self) -> int:
+        """When a runner last put an answer on disk, wall clock in ns; 0: never."""
+        outboxes = [self.folder / name / f"outbox-{name}.sqlite-wal" for name in self.reference.accounts]
+        return max((path.stat().st_mtime_ns for path in outboxes if path.exists()), default=0)
 
     def kill(self, role: Role) -> None:
         """kill -9, and start it again."""
@@ -252,9 +262,15 @@ class Session:
         self.until(lambda: self.is_over)
         self.equal()
 
-    def equal(self) -> None:
+    def sealed(self) -> SavedRun:
+        """What it left, which is whole."""
         left = run_folder.read(self.run_folder)
         assert not left.manifest.partial, f"the run is partial: {left.manifest.partial}"
+        return left
+
+    def equal(self) -> None:
+        """The fingerprint is the replay's, and the run verifies."""
+        left = self.sealed()
         assert left.manifest.fingerprint == self.reference.fingerprint, (
             f"NOT equal: fingerprint {left.manifest.fingerprint}, the replay has {self.reference.fingerprint}; "
             f"{self.last_words()}"
@@ -327,12 +343,13 @@ def kill_loop(trial: Trial, kills: int, choose: Callable[[Session], Sequence[Rol
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback interface that nobody has now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
+    """Ports of the loopback interface that nobody has now, and that no connection is given by itself."""
+    found: list[int] = []
+    while len(found) < count:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            found.append(port)
+    return sorted(set(found)) if len(set(found)) == count else free_ports(count)
 
 
 def _run(words: list[str], said: Path) -> None:
