@@ -153,7 +153,8 @@ def connect(context, kind, address, keys, role):
     """A socket that notices a dead peer, keeps nothing for one that is away, and proves who it is."""
     socket = context.socket(kind)
     socket.linger = 0
-    socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 1_000, 3_000, 3_000
+    socket.tcp_keepalive, socket.tcp_keepalive_idle, socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = 1, 1, 1, 2
+    socket.tcp_maxrt = 3_000
     if keys:
         pair = tomllib.loads((Path(keys) / "secrets" / role / "local.key_secret").read_text())
         socket.curve_publickey, socket.curve_secretkey = pair["public"].encode(), pair["secret"].encode()

@@ -5,7 +5,10 @@ domain that is enforced, and the key list of an ``Authority``; before it is hand
 keys and one with a key that nobody listed, and admitted one on the list. Without an authority only an address that no
 other machine can reach is bound, and only for a caller who says ``plain=True``.
 
-libzmq's own defaults: no heartbeat, a peer may send messages of any size, and 30 s to do nothing in a handshake.
+libzmq's own defaults: a dead host is never missed, a peer may send messages of any size, and 30 s to do nothing in a
+handshake. ZMTP heartbeats would miss it, but libzmq up to 4.3.5 aborts the process when one is due on a connection
+whose input waits for a full queue and whose peer has gone (zeromq/libzmq#4767, #3937): any client could end its server
+by sending fast and leaving. So TCP itself looks for dead hosts, and the roles' own beats for stuck processes.
 """
 
 from __future__ import annotations
@@ -208,7 +211,8 @@ def _connect(socket: zmq.Socket, address: str, link: str, key: ClientKey | None,
 
 def _set_common(socket: zmq.Socket, largest: int) -> None:
     socket.linger = 0
-    socket.heartbeat_ivl, socket.heartbeat_timeout, socket.heartbeat_ttl = 1_000, 3_000, 3_000  # ms
+    socket.tcp_keepalive, socket.tcp_keepalive_idle, socket.tcp_keepalive_intvl, socket.tcp_keepalive_cnt = 1, 1, 1, 2
+    socket.tcp_maxrt = 3_000  # ms that sent bytes may go without an answer
     socket.handshake_ivl = 2_000
     socket.maxmsgsize = largest + CURVE_OVERHEAD
     socket.reconnect_ivl, socket.reconnect_ivl_max = 50, 2_000

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +50,9 @@ def test_no_option_is_left_at_a_default_that_waits_for_ever_or_takes_anything(li
         client = one.good_client()
         for end in (one.socket, client):
             assert (end.linger, end.handshake_ivl) == (0, 2_000)
-            assert (end.heartbeat_ivl, end.heartbeat_timeout, end.heartbeat_ttl) == (1_000, 3_000, 3_000)
+            assert (end.heartbeat_ivl, end.heartbeat_ttl) == (0, 0)  # see engine.live.sockets
+            assert (end.tcp_keepalive, end.tcp_keepalive_idle, end.tcp_keepalive_intvl) == (1, 1, 1)
+            assert (end.tcp_keepalive_cnt, end.tcp_maxrt) == (2, 3_000)
             assert 0 < int(end.maxmsgsize) <= messages.LARGEST_FEED_FRAME + 64
             assert end.mechanism == zmq.CURVE
         assert (client.reconnect_ivl, client.reconnect_ivl_max) == (50, 2_000)
@@ -59,6 +63,39 @@ def test_no_option_is_left_at_a_default_that_waits_for_ever_or_takes_anything(li
         else:
             assert client.sndhwm == one.socket.sndhwm == one.socket.rcvhwm == 1_000
             assert (client.immediate, client.sndtimeo) == (1, 0)
+
+
+FILLS_AND_LEAVES = """
+import os, sys, time, zmq
+from engine.live.sockets import router, dealer, publisher, subscriber
+folder, who = sys.argv[1:]
+child = os.fork()
+reads = (who == "server") == bool(child)
+context = zmq.Context()
+if who == "server":
+    end = router(context, folder, "orders", plain=True) if reads else dealer(context, folder, "orders", plain=True)
+else:
+    end = subscriber(context, folder, plain=True) if reads else publisher(context, folder, plain=True)
+if not reads:
+    assert end.poll(5_000, zmq.POLLOUT if who == "server" else zmq.POLLIN)
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        try:
+            end.send(b"x" * 500, zmq.NOBLOCK)
+        except zmq.Again:
+            time.sleep(0.001)
+    os._exit(0)
+time.sleep(2)
+print("lives", flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("who", ["server", "client"])
+def test_who_reads_slowly_outlives_a_peer_that_fills_its_queue_and_leaves(tmp_path: Path, who: str) -> None:
+    tmp_path.chmod(0o700)
+    command = [sys.executable, "-c", FILLS_AND_LEAVES, f"ipc://{tmp_path}/s", who]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "lives\n"
 
 
 def test_large_frames_wait_for_a_slow_subscriber_in_smaller_numbers(context: zmq.Context) -> None:
