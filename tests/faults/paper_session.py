@@ -60,6 +60,7 @@ class Quoter(Strategy):
         quote = desk.quote("DEMO")
         desk.cancel_all("DEMO")
         if quote.is_two_sided:
+            desk.buy("DEMO", shares=100, limit=quote.bid - 100 * 100)  # a dollar below: works, and never trades
             position = desk.position("DEMO")
             if position < 1_000:
                 desk.buy("DEMO", shares=100, limit=quote.bid)
@@ -257,6 +258,13 @@ class Session:
         if role.process is not None:
             role.process.join()
 
+    def start(self, role: Role) -> None:
+        """Start one that has ended, whatever its exit code."""
+        if role.process is not None:
+            assert role.process.exitcode is not None
+            role.codes.append(role.process.exitcode)
+        role.start(self.log(role))
+
     def finish(self) -> None:
         """Let it come to its end, and hold it to the replay."""
         self.until(lambda: self.is_over)
@@ -295,11 +303,11 @@ class Session:
         if role.process is not None:
             code = role.process.exitcode
             assert code is not None
-            role.codes.append(code)
             if code == 0:
+                role.codes.append(code)
                 return
             assert code < 0 or code in AGAIN, f"{role.name} ended with code {code}: {self.last_words()}"
-        role.start(self.log(role))
+        self.start(role)
 
 
 @contextmanager
@@ -340,6 +348,12 @@ def kill_loop(trial: Trial, kills: int, choose: Callable[[Session], Sequence[Rol
             one.finish()
             sessions += 1
     return f"{done} kills ({moving} of them once the market ran on) in {sessions} sessions: Equal, and verified"
+
+
+def memory_mib(role: Role) -> float:
+    """What a role has in memory now."""
+    pages = int(Path(f"/proc/{role.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def free_ports(count: int) -> list[int]:
