@@ -14,6 +14,7 @@ from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig, Latency
 from engine.config import Config, Risk, StrategyConfig
 from engine.instruments import Instrument
+from engine.live.sources import TapeSource
 from engine.run import KeptJournal, run
 from engine.strategy import Strategy, Wake
 from engine.tape import ROW, Flag, Kind, Manifest, Tape
@@ -126,7 +127,7 @@ def tape(market: str, rows: int) -> Tape:
         for day, i in enumerate(closes):
             table[i] = (table[i]["ts_event"], table[i]["ts_event"], day, 0, 0, 0, 0, 0, Kind.CLOSE, 0, 0, Flag.LAST)
         panels = {
-            f"ABC.{name}": rng.normal(size=(4, *shape)) for name, shape in (("level", (3,)), ("cube", (200, 200)))
+            f"ABC.{name}": rng.normal(size=(4, *shape)) for name, shape in (("level", (3,)), ("cube", (182, 181)))
         }
         panels["ABC.axis_tenor"] = np.array([1.0, 2.0, 5.0])
         panels["ABC.date"] = np.arange(20_000, 20_004, dtype=np.int32)
@@ -137,6 +138,12 @@ def tape(market: str, rows: int) -> Tape:
     manifest.rows, manifest.ts_first, manifest.ts_last = rows, int(table[0]["ts_event"]), int(table[-1]["ts_event"])
     manifest.content = made.content_hash()
     return made
+
+
+@cache
+def source(market: str, rows: int) -> TapeSource:
+    """What a feed publishes: it only reads, so all feeds share it."""
+    return TapeSource(tape(market, rows))
 
 
 @cache

@@ -9,6 +9,7 @@ python tests/simulation/simulate.py --planted               # every planted bug 
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import time
 from collections import Counter
@@ -96,10 +97,11 @@ def simulate(first: int, seeds: int, jobs: int) -> Sum:
 
 def report(total: Sum, took: float, jobs: int) -> bool:
     """Print what came of it; True if all is well."""
-    rate = total.seeds / took * 60
+    busy = sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     print(
-        f"{total.seeds:,} schedules in {took:.1f} s on {jobs} processes: {rate:,.0f} a minute, "
-        f"{total.events / total.seeds:,.0f} events and {total.virtual_ns / total.seeds / 1e9:.2f} s each"
+        f"{total.seeds:,} schedules in {took:.1f} s on {jobs} processes: {total.seeds / took * 60:,.0f} a minute, "
+        f"{total.seeds / busy * 60:,.0f} a minute of one core's time; "
+        f"{total.events / total.seeds:,.0f} events and {total.virtual_ns / total.seeds / 1e9:.2f} virtual s each"
     )
     for title, counts in (("faults injected", total.injected), ("reached", total.reached)):
         print(f"\n{title}")

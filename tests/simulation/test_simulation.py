@@ -36,9 +36,8 @@ def plan(**terms) -> Plan:
     return msgspec.structs.replace(Plan(seed=1, troupe="session", market="one", rows=60, calm_at=300_000_000), **terms)
 
 
-@pytest.mark.parametrize("first", [100, 110])
-def test_schedules_hold_every_law(first: int) -> None:
-    assert simulate.run_seeds(first, 10).failed == []
+def test_schedules_hold_every_law() -> None:
+    assert simulate.run_seeds(100, 20).failed == []
 
 
 @pytest.mark.slow
