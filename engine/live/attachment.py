@@ -6,6 +6,7 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 
+from engine.live.allowance import Allowance
 from engine.live.messages import Progress, Request, encode
 
 WINDOW = 64  # wakes told ahead of the answers, while a runner catches up
@@ -30,6 +31,7 @@ class Attachment:
         self.answers: dict[int, bytes] = {}  # digests of answers that asked for something
         self.skipped: set[int] = set()  # wakes that the market did not wait for
         self.cids: dict[str, tuple[bytes, int]] = {}  # digest and first order number of a program's requests
+        self.allowance = Allowance()
         self.behind = False
         self.gone = False
         self.late = 0

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from engine.config import Config
 from engine.errors import TickwrightError
 from engine.live import messages as m
+from engine.live.allowance import PER_SECOND
 from engine.live.attachment import NO_REQUESTS, Attachment, digest_of
 from engine.live.broker_core import NOTHING, BadRequest, BrokerCore
 from engine.live.broker_log import Body, Entry, LogConflict, decode, encode, market_tape, members_of, rerun, with_days
@@ -518,6 +519,8 @@ class BrokerRole:
             return
         if core.ended:
             self._reject(peer, "ENDED", "the market has ended", cid=message.cid)
+        elif not mine.allowance.takes(self._now, message.cid, message.requests):
+            self._reject(peer, "BUSY", f"more than {PER_SECOND} requests a second; ask for less", cid=message.cid)
         elif 0 < message.expire_ts < core.venue.clock:
             self._reject(peer, "EXPIRED", f"the market's time is {core.venue.clock}", cid=message.cid)
         elif self._check(account, message.requests, peer, cid=message.cid):

@@ -257,6 +257,19 @@ def test_what_a_program_may_not_ask_for_is_refused(day, orders: m.Orders, reason
     assert bench.say(orders, b"d")[0].reason == reason
 
 
+def test_a_flood_is_refused_for_good_costs_neither_log_nor_market_and_leaves_room_for_cancels(day) -> None:
+    bench = started(day, "desk")
+    attach_program(bench)
+    answers = [bench.say(m.Orders(f"{n}", [buy()] * 1_000), b"d")[0] for n in range(4)]
+    assert [getattr(one, "reason", "") for one in answers] == ["", "", "BUSY", "BUSY"]
+    assert kinds(bench).count("ORDERS") == 2
+    assert isinstance(bench.say(m.Orders("cancel", [m.CancelAll(-1)] * 1_000), b"d")[0], m.Received)
+    bench.wait(1_000)
+    assert bench.say(m.Orders("2", [buy()] * 1_000), b"d")[-1].reason == "BUSY", "a copy of what was refused acted"
+    again = bench.say(m.Orders("4", [buy()] * 1_000), b"d")
+    assert any(isinstance(one, m.Received) for one in again)
+
+
 def test_a_strategy_answers_wakes_and_sends_nothing_else(day) -> None:
     assert started(day).say(m.Orders("x", [buy()]))[0].reason == "WAKES_ONLY"
 
