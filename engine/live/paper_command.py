@@ -79,7 +79,7 @@ def children_of(config: Config, folder: Path) -> list[Child]:
     """The roles as processes, in the order of their start."""
     command, session = [sys.executable, "-m", "engine.cli"], str(folder / SESSION)
     feed = Child("feed", [*command, "publish", "--session", session, "--out", str(folder / "feed")], must_finish=False)
-    broker = Child("broker", [*command, "broker", session, "--out", str(folder), "--quiet"])
+    broker = Child("broker", [*command, "broker", session, "--out", str(folder), "--quiet"], is_last=True)
     names = [entry.account.name for entry in config.strategies]
     runners = [
         Child(

@@ -35,6 +35,7 @@ FIRST_WAIT_NS, LONGEST_WAIT_NS = 100_000_000, 5_000_000_000
 SETTLED_NS = 10_000_000_000  # alive for so long: the next death is a first one again
 MOST_DEATHS = 10  # in a row
 PATIENCE_NS = 8_000_000_000  # for a role to end once it was told to
+GOODBYE_NS = 12_000_000_000  # for roles to end by themselves once the last one has; a runner takes up to 10 s
 ROUND_S = 0.05
 ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C, a polite kill, a terminal that was closed
 COLOURS = ("36", "33", "32", "35", "34", "31")
@@ -49,10 +50,13 @@ class Child:
     command : sequence of str
     must_finish : bool
         The session lasts until it has ended with 0; a feed goes on until it is told to end.
+    is_last : bool
+        Once it has ended with 0 there is nothing left for the others to do: a runner that was killed after its last
+        word would wait for a broker that has sealed the run.
     """
 
-    def __init__(self, name: str, command: Sequence[str], *, must_finish: bool = True) -> None:
-        self.name, self.command, self.must_finish = name, list(command), must_finish
+    def __init__(self, name: str, command: Sequence[str], *, must_finish: bool = True, is_last: bool = False) -> None:
+        self.name, self.command, self.must_finish, self.is_last = name, list(command), must_finish, is_last
         self.process: subprocess.Popen[bytes] | None = None
         self.restarts = 0
         self.is_done = False
@@ -139,6 +143,7 @@ class Supervisor:
         self._asked = 0  # times that somebody wanted an end
         self._ending: list[str] = []  # roles that were told to end, and when
         self._told = 0
+        self._last_ended: int | None = None  # when
 
     def run(self) -> int:
         """Until all is done; the exit code."""
@@ -177,6 +182,10 @@ class Supervisor:
             self._end(EX_INTERRUPTED, "interrupted: ending all, the broker first; once more kills")
         if self._code is None and all(child.is_done for child in self.children if child.must_finish):
             self._end(EX_OK, "")
+        if self._code is None and any(child.is_last and child.is_done for child in self.children):
+            self._last_ended = now if self._last_ended is None else self._last_ended
+            if now - self._last_ended >= GOODBYE_NS:
+                self._end(EX_OK, "the session has ended, and who is left has nothing to wait for; ending all")
         if self._code is not None:
             self._stop_all(clock.monotonic_ns())
         self._each_round(self)

@@ -29,7 +29,7 @@ from engine.cli import main
 from engine.live import attach_command, broker_command, feed_command  # noqa: F401  (before the fork)
 from engine.live.keys import new_keys
 from engine.live.shell import SUPERVISOR
-from engine.live.supervisor import AGAIN
+from engine.live.supervisor import AGAIN, GOODBYE_NS
 from engine.run import run_config
 from engine.run_folder import SavedRun
 from engine.verify import verify
@@ -196,7 +196,7 @@ class Session:
             Role(f"runner {name}", ["attach", config, "--account", name, "--out", str(folder / name), *said("runner")])
             for name in reference.accounts
         ]
-        self.begun = time.time()
+        self.begun, self._sealed_at = time.time(), 0.0
         self._alive_at, self._seen = time.monotonic(), 0
 
     @property
@@ -216,6 +216,11 @@ class Session:
         for role in self.roles:
             if role.process is None or (not role.is_alive and not role.is_done):
                 self._restart(role)
+        if self.broker.is_done:
+            self._sealed_at = self._sealed_at or time.monotonic()
+            if time.monotonic() - self._sealed_at > GOODBYE_NS / 1e9:  # as the supervisor does
+                for role in self.runners:
+                    role.signal(signal.SIGTERM)
         if (trace := self.trace()) != self._seen:
             self._seen, self._alive_at = trace, time.monotonic()
         quiet = time.monotonic() - self._alive_at

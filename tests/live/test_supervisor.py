@@ -43,6 +43,16 @@ def test_it_is_over_when_all_that_must_finish_have_and_the_feed_is_told_to_end()
     assert feed.process.returncode in (0, -signal.SIGTERM)  # told before it could listen
 
 
+def test_who_still_waits_for_one_that_has_ended_the_session_is_told_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "GOODBYE_NS", 100_000_000)
+    runner = child("runner", FOREVER)  # killed after its last word, and started again
+    code, said = run(child("broker", "pass", is_last=True), runner)
+    assert code == 0
+    assert "nothing to wait for" in said
+    assert runner.process is not None
+    assert runner.process.returncode in (0, -signal.SIGTERM)
+
+
 @pytest.mark.parametrize("death", ["os.kill(os.getpid(), 9)", "os._exit(75)", "os._exit(74)", "os._exit(70)"])
 def test_who_is_killed_or_too_slow_is_started_again(death: str, tmp_path: Path) -> None:
     mark = tmp_path / "was here"
