@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -83,6 +85,16 @@ def test_the_plain_example_trades_there_too(context: zmq.Context[Any], role: Bro
     fills = plain.buy_and_sell(client, size=100, seconds=20)
     assert sum(fill["side"] * fill["size"] for fill in fills) == client.positions["XYZ"]
     assert client.in_hand == {}
+
+
+def test_readmes_program_trades_until_the_market_ends(
+    context: zmq.Context[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    program = re.findall(r"^```python\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)[2].replace("DEMO", "XYZ")
+    monkeypatch.setattr("engine.live.client.Client", partial(Client, live=LIVE, plain=True, context=context))
+    exec(compile(program, "README.md", "exec"), {})
+    assert "Filled(" in capsys.readouterr().out
 
 
 def test_both_trade_with_keys_and_a_stranger_does_not(small_tape: Path, role: BrokerRole, tmp_path: Path) -> None:
