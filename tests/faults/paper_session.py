@@ -242,11 +242,7 @@ class Session:
 
     def trace(self) -> int:
         """Changes whenever the broker has put something on disk: when that was, in ns."""
-        newest = 0
-        for path in (self.run_folder / "log.sqlite-wal", self.run_folder / "manifest.json"):
-            with_time = path.stat().st_mtime_ns if path.exists() else 0
-            newest = max(newest, with_time)
-        return newest
+        return newest([self.run_folder / "log.sqlite-wal", self.run_folder / "manifest.json"])
 
     def goes_on(self, since: float) -> bool:
         """Whether runners have put an answer on disk, and the broker something, since then (wall clock, s)."""
@@ -254,8 +250,7 @@ class Session:
 
     def answered(self) -> int:
         """When a runner last put an answer on disk, wall clock in ns; 0: never."""
-        outboxes = [self.folder / name / f"outbox-{name}.sqlite-wal" for name in self.reference.accounts]
-        return max((path.stat().st_mtime_ns for path in outboxes if path.exists()), default=0)
+        return newest([self.folder / name / f"outbox-{name}.sqlite-wal" for name in self.reference.accounts])
 
     def kill(self, role: Role) -> None:
         """kill -9, and start it again."""
@@ -353,6 +348,15 @@ def kill_loop(trial: Trial, kills: int, choose: Callable[[Session], Sequence[Rol
             one.finish()
             sessions += 1
     return f"{done} kills ({moving} of them once the market ran on) in {sessions} sessions: Equal, and verified"
+
+
+def newest(paths: Sequence[Path]) -> int:
+    """When the last of these files was changed, wall clock in ns; 0: there is none."""
+    found = [0]
+    for path in paths:
+        with suppress(FileNotFoundError):
+            found.append(path.stat().st_mtime_ns)
+    return max(found)
 
 
 def memory_mib(role: Role) -> float:
