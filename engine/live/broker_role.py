@@ -53,6 +53,8 @@ PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that 
 CLOSING_NS = 2_000 * MILLISECOND  # the same, when the broker was told to end
 LEAST_TICK = MILLISECOND
 GATE_13 = "it lost more than daily_loss or drawdown allow (gate 13)"
+MOST_HELD = 4_096  # inputs from outside that wait for the market
+UNKNOWN = 2**62  # how far a strategy had come that has not said Hello
 DONE = "done"  # what a Done is received as
 
 
@@ -105,7 +107,10 @@ class BrokerRole:
         self._names = {account.name: n for n, account in enumerate(self.accounts)}
         self._peers: dict[bytes, int] = {}  # who is attached, to which account
         self._joined: dict[int, m.Hello] = {}
-        self._kills: list[tuple[str, str]] = []  # asked for before the market began
+        self._held: deque[Callable[[], object]] = deque()  # inputs from outside, until ``_is_abreast``
+        self._abreast = False
+        self._kept_before = kept_rows
+        self._answered_before: dict[int, int] = {}  # what strategies had seen when they came
         self._panels_kept: set[tuple[str, int, int]] = set()
         self._out: list[Output] = []
         self._gated: deque[tuple[int, Output]] = deque()
@@ -226,6 +231,8 @@ class BrokerRole:
         """Everything that may happen without a further input."""
         self._ask_feed()
         self._pull()
+        while self._held and self._is_abreast():
+            self._held.popleft()()
         self._mind_time()
         for account in range(len(self.accounts)):
             self._tell(account)
@@ -279,8 +286,6 @@ class BrokerRole:
     def _pull(self) -> None:
         """Rows into the market, while it does not wait for an answer."""
         if self.core is None and self._open(self._receiver):
-            for name, why in self._kills:
-                self._latch_one(name, why)
             self._keep_records()
         core = self.core
         if core is None or core.ended or self._end_logged:
@@ -294,6 +299,22 @@ class BrokerRole:
             self._rows_come(rows)
         if core.waiting is None and core.rows == self._kept and self._receiver.ended:
             self._end()
+
+    def _is_abreast(self) -> bool:
+        """Whether the market is where strategies saw it last, so that inputs from outside may act.
+
+        Answers that asked for nothing are not in the log, so a market that is repeated stands at an earlier wake than
+        those that were told. What came in between there would change what has been seen. Until then nothing trades:
+        either those wakes wait for their answers, or there are none.
+        """
+        core = self.core
+        if core is not None and not self._abreast:
+            seen = [self._answered_before.get(n, UNKNOWN) for n in range(self.strategies)]
+            is_through = core.waiting is None and core.rows >= self._kept_before
+            self._abreast = (
+                core.ended or is_through or all(core.numbers[n] > answered for n, answered in enumerate(seen))
+            )
+        return self._abreast
 
     def _rows_come(self, rows: NDArray[np.void]) -> None:
         assert self.core is not None
@@ -378,7 +399,7 @@ class BrokerRole:
                     self._log(Entry.DONE, account, raw=frame.data)
                 self._send(frame.peer, m.encode(m.Received(-1, DONE, 0, False, False)))
             case m.Goodbye():
-                self._gone(account)
+                self._held.append(lambda: self._gone(account))
                 self._forget(account)
 
     def _reject(self, peer: bytes, reason: str, text: str, *, wake: int = -1, cid: str = "") -> None:
@@ -427,6 +448,7 @@ class BrokerRole:
         if account not in self._joined:
             self._joined[account] = hello
             self._log(Entry.JOIN, account, raw=m.encode(hello))
+        self._answered_before.setdefault(account, hello.answered)
         self._forget(account)
         self._peers[peer] = account
         mine.attach(peer, self._now, -1 if hello.replay else hello.answered, hello.heard)
@@ -456,7 +478,8 @@ class BrokerRole:
         if core.waiting == account and wake == core.numbers[account]:
             self._answer(account, wake, requests, peer)
         elif wake in mine.skipped:
-            self._answer_late(account, wake, requests, peer)
+            if self._is_abreast():  # else it is told, and answered, again
+                self._answer_late(account, wake, requests, peer)
         elif wake <= core.numbers[account] and mine.answers.get(wake, NO_REQUESTS) != digest_of(requests):
             text = f"wake {wake} was answered otherwise before: the strategy does not do the same again"
             self._reject(peer, "DIFFERENT_ANSWER", text, wake=wake)
@@ -509,15 +532,18 @@ class BrokerRole:
         if mine.attached:
             self._reject(peer, "WAKES_ONLY", "a strategy's requests come as answers to its wakes", cid=message.cid)
             return
-        if core is None:
-            return  # the market has not begun: it will be sent again
         if (known := mine.cids.get(message.cid)) is not None:
             if known[0] != digest_of(message.requests):
                 self._reject(peer, "DUP_ID_CONFLICT", "this id came with other requests before", cid=message.cid)
             else:
                 self._send(peer, m.encode(m.Received(-1, message.cid, known[1], True, False)))
             return
-        if core.ended:
+        if core is None or not self._is_abreast():
+            if len(self._held) < MOST_HELD:
+                self._held.append(lambda: self._on_client_orders(account, message, peer))
+            else:
+                self._reject(peer, "BUSY", "the market has not begun yet; ask later", cid=message.cid)
+        elif core.ended:
             self._reject(peer, "ENDED", "the market has ended", cid=message.cid)
         elif not mine.allowance.takes(self._now, message.cid, message.requests):
             self._reject(peer, "BUSY", f"more than {PER_SECOND} requests a second; ask for less", cid=message.cid)
@@ -546,7 +572,7 @@ class BrokerRole:
         self._skip_overdue(core)
         for account, mine in enumerate(self.attachments):
             is_silent = mine.heard_at > 0 and self._now - mine.heard_at >= SILENT_NS
-            if is_silent and not mine.gone and (self._hold_ns is not None or not mine.attached):
+            if is_silent and not mine.gone and (self._hold_ns is not None or not mine.attached) and self._is_abreast():
                 self._gone(account)
 
     def _skip_overdue(self, core: BrokerCore) -> None:
@@ -557,7 +583,7 @@ class BrokerRole:
             if not is_over and not self._closing:
                 return
             wake = core.numbers[account]
-            mine.behind = True
+            self._abreast = mine.behind = True
             mine.skip(wake)
             self.skipped_wakes += 1
             self._log(Entry.SKIP, account, wake=wake)
@@ -641,9 +667,11 @@ class BrokerRole:
         """Latch the kill switch of one account, or of all."""
         if name and name not in self._names:
             return m.Reject("UNKNOWN_ACCOUNT", f"no account '{name}'; this broker has {', '.join(self._names)}")
-        if self.core is None:
-            self._kills.append((name, why))
-            return m.Obeyed(0, "latched as soon as the market begins")
+        if not self._is_abreast():
+            self._held.append(lambda: self._latch_one(name, why))
+            return m.Obeyed(
+                0, "latched as soon as the market is where strategies saw it last; until then nothing trades"
+            )
         return m.Obeyed(self._latch_one(name, why), f"latched: {name or 'all accounts'}")
 
     def _latch_one(self, name: str, why: str) -> int:
@@ -657,7 +685,9 @@ class BrokerRole:
         return self.latches.last
 
     def _rearm(self, latch: int) -> m.Obeyed | m.Reject:
-        if latch not in self.latches.in_force or self.core is None:
+        if self.core is None or not self._is_abreast():
+            return m.Reject("NOT_YET", "the market is not yet where strategies saw it last; ask again")
+        if latch not in self.latches.in_force:
             known = ", ".join(map(str, self.latches.in_force)) or "none"
             return m.Reject("UNKNOWN_LATCH", f"no latch {latch} is in force; in force: {known}")
         account = self.latches.release(latch)

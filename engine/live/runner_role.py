@@ -117,6 +117,7 @@ class RunnerRole:
             kept = decode_kept(payload)
             self._outbox[kept.wake] = digest_of(kept.requests)
             self._appended = self._committed = self._appended + 1
+        self._outbox_end = max(self._outbox, default=-1)
 
     @property
     def next_tick(self) -> int:
@@ -229,7 +230,8 @@ class RunnerRole:
             wake.mid_moved_ticks, wake.symbols, fills, orders,
         )  # fmt: skip
         last, heard = self.core.last, self.core.broker.reports
-        self._send(m.Hello(m.PROTOCOL, m.schema_digest(), self.account, terms, self._source, last, heard, last < 0))
+        answered = max(last, self._outbox_end)
+        self._send(m.Hello(m.PROTOCOL, m.schema_digest(), self.account, terms, self._source, answered, heard, last < 0))
 
     def _send(self, message: m.BrokerRequest) -> None:
         """After everything that waits for the disk."""
@@ -290,7 +292,7 @@ class RunnerRole:
             self._agree()
 
     def _is_before_outbox_end(self, wake: int) -> bool:
-        return bool(self._outbox) and wake < max(self._outbox)
+        return wake < self._outbox_end
 
     def _progress(self, wake: int) -> None:
         requests = self._answers.get(wake, [])

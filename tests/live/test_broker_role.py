@@ -446,3 +446,22 @@ def test_a_session_that_is_ended_early_is_sealed_where_it_is(day) -> None:
     (end,) = [decode(payload) for kind, payload in bench.entries if kind == Entry.END]
     assert isinstance(end, Body)
     assert end.text == "a test"
+
+
+def test_after_a_restart_what_comes_from_outside_waits_until_the_market_is_where_its_strategy_saw_it_last(day) -> None:
+    first = started(day, "desk")  # answers that asked for nothing, which no entry of the log tells of
+    assert first.role.core is not None
+    seen = first.role.core.numbers[0]
+    again = Bench(first.config, day, (first.entries, first.kept))
+    assert again.role.core is not None
+    assert again.role.core.numbers[0] < seen
+    again.tell("kill")
+    again.say(hello("desk", wake=None), b"d")
+    assert again.say(m.Orders("x", [buy()]), b"d") == []
+    assert again.order(m.Rearm(1)).reason == "NOT_YET"
+    again.join(epoch=2)
+    again.say(hello(answered=seen, replay=False))
+    again.answer_all()
+    stamps = [decode(payload).wakes for kind, payload in again.entries if kind in (Entry.KILL, Entry.ORDERS)]
+    assert len(stamps) == 3
+    assert min(stamps) > seen

@@ -318,9 +318,7 @@ class World:
                 host.disk.fails_at_sync = True
             case "enospc" if host:
                 host.disk.room = fault.number
-            case "kill" if self.hosts["broker"].starts == 1:
-                # Not after a recovery: wakes that were answered with nothing are not logged, so a kill can come before
-                # wakes that its runner has seen; it then stops with exit code 78, as it must.
+            case "kill":
                 self.hosts["broker"].operate("kill", "the simulator")
             case "cut" if link:
                 link.cut(until)
