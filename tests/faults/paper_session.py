@@ -21,6 +21,7 @@ from functools import partial
 from multiprocessing import get_context
 from multiprocessing.context import ForkProcess
 from pathlib import Path
+from typing import Any
 
 from procedure import Trial
 
@@ -34,6 +35,7 @@ from engine.run import run_config
 from engine.run_folder import SavedRun
 from engine.verify import verify
 
+ROOT = Path(__file__).resolve().parents[2]
 FORK = get_context("fork")
 PATIENCE_S = 180.0  # without any sign of life on the broker's disk
 ROUND_S = 0.002
@@ -110,6 +112,8 @@ class Reference:
         accounts: int = 1,
         speed: str = "max",
         hold: str = "forever",
+        least_fills: int = 10,
+        host: str = "127.0.0.1",
     ) -> Reference:
         """Make it in an empty folder; ``end`` (ISO, UTC) cuts the demo day, from 14:00 on, with its open at 14:30."""
         names = tuple(f"a{n}" for n in range(accounts))
@@ -118,14 +122,14 @@ class Reference:
             f'\n[[strategies]]\nstrategy = "quoter.py:Quoter"\naccount = {{ name = "{n}" }}\n' for n in names
         )
         ports: dict[str, int] = dict(zip(LINKS, free_ports(len(LINKS)), strict=True))
-        live = [f'{link} = "tcp://127.0.0.1:{port}"' for link, port in ports.items()]
+        live = [f'{link} = "tcp://{host}:{port}"' for link, port in ports.items()]
         live += [f'keys_folder = "{new_keys(folder / "keys").folder}"']
         live += [
             f"{key} = {value if value.isdigit() else repr(value)}" for key, value in (("speed", speed), ("hold", hold))
         ]
         (folder / "mine.toml").write_text(CONFIG.format(end=end, live="\n".join(live), strategies=entries))
         result = run_config(folder / "mine.toml", out=folder / "replay")
-        assert result.orders.fills > 10, f"only {result.orders.fills} fills: nothing is tried"
+        assert result.orders.fills >= least_fills, f"only {result.orders.fills} fills: nothing is tried"
         return cls(folder, names, ports, result.fingerprint, result.orders.fills)
 
 
@@ -135,6 +139,8 @@ class Role:
 
     name: str
     words: list[str]
+    environment: dict[str, str] = field(default_factory=dict)  # with any, it is started as a program of its own,
+    prefix: list[str] = field(default_factory=list)  # and with any of this, by that
     process: ForkProcess | None = None
     started: float = 0.0
     starts: int = 0
@@ -155,7 +161,7 @@ class Role:
         return bool(self.codes) and self.codes[-1] == 0 and not self.is_alive
 
     def start(self, said: Path) -> None:
-        self.process = FORK.Process(target=_run, args=(self.words, said), daemon=True)
+        self.process = FORK.Process(target=_run, args=(self.words, said, self.environment, self.prefix), daemon=True)
         self.process.start()
         self.started = time.monotonic()
         self.starts += 1
@@ -172,6 +178,10 @@ class Session:
     ----------
     through : mapping of "broker" or "runner" to addresses by link
         Where that role looks for others, if not where they are.
+    environment : mapping of "feed", "broker" or "runner" to variables
+        For roles whose C library must see them from the start.
+    prefixes : mapping of the same to words
+        A command that starts the role.
     """
 
     def __init__(
@@ -180,6 +190,8 @@ class Session:
         folder: Path,
         *,
         through: dict[str, dict[str, str]] | None = None,
+        environment: dict[str, dict[str, str]] | None = None,
+        prefixes: dict[str, list[str]] | None = None,
     ) -> None:
         self.reference, self.folder = reference, folder
         self.run_folder = folder / "run"
@@ -196,6 +208,9 @@ class Session:
             Role(f"runner {name}", ["attach", config, "--account", name, "--out", str(folder / name), *said("runner")])
             for name in reference.accounts
         ]
+        for role in self.roles:
+            kind = role.name.split()[0]
+            role.environment, role.prefix = (environment or {}).get(kind, {}), (prefixes or {}).get(kind, [])
         self.begun, self._sealed_at = time.time(), 0.0
         self._alive_at, self._seen = time.monotonic(), 0
 
@@ -311,7 +326,7 @@ class Session:
 
 
 @contextmanager
-def session(reference: Reference, folder: Path, **how: dict[str, dict[str, str]]) -> Iterator[Session]:
+def session(reference: Reference, folder: Path, **how: Any) -> Iterator[Session]:
     """A session whose processes are gone afterwards."""
     one = Session(reference, folder, **how)
     try:
@@ -375,11 +390,14 @@ def free_ports(count: int) -> list[int]:
     return sorted(set(found)) if len(set(found)) == count else free_ports(count)
 
 
-def _run(words: list[str], said: Path) -> None:
+def _run(words: list[str], said: Path, environment: dict[str, str], prefix: list[str]) -> None:
     """A role, in a process of its own."""
     os.environ[SUPERVISOR] = str(os.getppid())  # ends if the procedure does
     os.setsid()
     with said.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    if environment or prefix:
+        command = [*prefix, sys.executable, "-m", "engine.cli", *words]
+        os.execvpe(command[0], command, {**os.environ, **environment, "PYTHONPATH": str(ROOT)})
     sys.exit(main(words))
