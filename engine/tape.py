@@ -249,6 +249,8 @@ class Tape:
 
         folder = Path(path)
         check(self)
+        for name in self.panels:
+            check_panel_name(name)
         if folder.exists() and not overwrite:
             raise TapeError(f"{folder} exists; name another folder or allow overwriting")
         self.manifest.rows = len(self.rows)
@@ -292,6 +294,18 @@ class Tape:
 def is_axis(name: str) -> bool:
     """Whether a panel says what the places of others mean (tenors, static data), and so is the same on every day."""
     return name.rpartition(".")[2].startswith("axis_")
+
+
+def check_panel_name(name: str) -> None:
+    """A panel is a file of its name, so the name must not lead out of the tape's folder.
+
+    Raises
+    ------
+    TapeError
+        If it is no plain name: others give panels their names, too.
+    """
+    if not name.isprintable() or name.startswith(".") or not name or {*name} & {"/", "\\"}:
+        raise TapeError(f"the panel {name!r} cannot be a file; give it a name without / and \\ that begins with no dot")
 
 
 def _open_array(file: Path) -> NDArray[Any]:

@@ -36,6 +36,13 @@ def test_a_tape_comes_back_as_it_was_saved(tmp_path_factory, n, days):
     assert all(np.array_equal(again.panels[name], panels[name]) for name in panels)
 
 
+@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/b", ".hidden", "", "a\\b", "a\nb"])
+def test_a_panel_whose_name_leads_elsewhere_is_not_written(tmp_path, name):
+    with pytest.raises(TapeError, match="cannot be a file"):
+        a_tape(panels={name: np.zeros(1)}).save(tmp_path / "in" / "t")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
 def test_rows_are_mapped_not_read(tmp_path):
     assert isinstance(Tape.load(a_tape().save(tmp_path / "t")).rows, np.memmap)
 

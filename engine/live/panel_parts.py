@@ -16,8 +16,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.errors import TapeError
 from engine.live.messages import PANEL_PART, PanelPart, PanelShape, WantPanel
-from engine.tape import is_axis
+from engine.tape import check_panel_name, is_axis
 
 AXIS = -1  # the day of an axis_ panel
 LARGEST = 1 << 32  # bytes of all panels together; a market with more is refused
@@ -177,6 +178,10 @@ def dtype_text(dtype: np.dtype[Any]) -> str:
 
 def _dtype(shape: PanelShape) -> np.dtype[Any]:
     """Numbers, texts of fixed length, or columns of those; nothing that holds objects or could run code."""
+    try:
+        check_panel_name(shape.name)
+    except TapeError as error:
+        raise ValueError(f"{error}") from None
     try:
         columns = msgspec.json.decode(shape.dtype, type=Columns) if shape.dtype.startswith("[") else [("", shape.dtype)]
         types = [np.dtype(text) for _, text in columns]

@@ -90,3 +90,8 @@ def test_a_type_that_no_panel_has_is_refused(shape: PanelShape) -> None:
 def test_panels_that_would_fill_the_memory_are_refused() -> None:
     with pytest.raises(ValueError, match="larger than 4,294,967,296 bytes"):
         PanelParts([PanelShape("x", "<f8", (2**20,), 2**20)])
+
+
+def test_a_feed_cannot_name_a_panel_that_would_be_written_elsewhere():
+    with pytest.raises(ValueError, match="cannot be a file"):
+        PanelParts([PanelShape("../../etc/cron.d/x", "<f8", (1,), 1)])
