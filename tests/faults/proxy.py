@@ -117,10 +117,12 @@ class _Link:
                 await self._write(writer, data)
 
         writing = asyncio.create_task(write())
-        with suppress(OSError):
-            while data := await reader.read(65_536):
-                await held.put((now() + self.weather.delay_s, data))
-        writing.cancel()
+        try:
+            with suppress(OSError):
+                while data := await reader.read(65_536):
+                    await held.put((now() + self.weather.delay_s, data))
+        finally:
+            writing.cancel()
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         at = 0
