@@ -45,7 +45,7 @@ def wants(strategy: Strategy) -> tuple[bool, bool]:
 
 def wakeups(
     strategies: Strategy | Sequence[Strategy], feed: Feed, broker: SimulatedBroker
-) -> Iterator[tuple[events.AnyEvent, Desk]]:
+) -> Iterator[tuple[events.AnyEvent | events.Idle, Desk]]:
     """Yield (event, desk) after every wake-up, in time order, beginning with ``Started`` for each strategy.
 
     A generator, so that a test, a debugger or a training loop can stand between two wake-ups and use the desk;
