@@ -13,14 +13,13 @@ Nothing here reads a clock, a socket or a file: see ``engine.live.role``.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import Config
-from engine.errors import TickwrightError
 from engine.live import messages as m
 from engine.live.allowance import PER_SECOND
 from engine.live.attachment import NO_REQUESTS, Attachment, digest_of
@@ -28,21 +27,16 @@ from engine.live.broker_core import NOTHING, BadRequest, BrokerCore
 from engine.live.broker_log import Body, Entry, LogConflict, decode, encode, market_tape, members_of, rerun, with_days
 from engine.live.broker_recovery import remember, rows_kept
 from engine.live.latches import Latches
+from engine.live.logged_role import LoggedRole
 from engine.live.receiver import StreamBroken, StreamReceiver
 from engine.live.role import (
-    EX_CORRUPT,
     EX_OK,
-    Append,
-    Committed,
     Fault,
     Frame,
     Input,
     KeepRows,
     Operator,
-    Output,
     Send,
-    Stop,
-    Tick,
 )
 
 MILLISECOND = 1_000_000
@@ -63,7 +57,7 @@ def no_rows(first: int, n: int) -> NDArray[np.void]:
     return NOTHING
 
 
-class BrokerRole:
+class BrokerRole(LoggedRole):
     """A ``role.Core``.
 
     Parameters
@@ -90,6 +84,8 @@ class BrokerRole:
         hold_ns: int | None = None,
         may_trade: Callable[[str, str], bool] = lambda key, account: True,
     ) -> None:
+        entries = list(log_entries)
+        super().__init__(len(entries))
         clients = config.live.clients if config.live else ()
         self.config = config
         self.accounts = [*(entry.account for entry in config.strategies), *clients]
@@ -99,7 +95,6 @@ class BrokerRole:
         self.attachments = [Attachment(n < self.strategies) for n in range(len(self.accounts))]
         self.refused: Counter[str] = Counter()
         self.latches = Latches()
-        self.appended = self.committed = 0
         self.market_ts = self.ts_pub = 0
         self.skipped_wakes = 0
         self._may_trade = may_trade
@@ -112,18 +107,13 @@ class BrokerRole:
         self._kept_before = kept_rows
         self._answered_before: dict[int, int] = {}  # what strategies had seen when they came
         self._panels_kept: set[tuple[str, int, int]] = set()
-        self._out: list[Output] = []
-        self._gated: deque[tuple[int, Output]] = deque()
         self._waits_since = 0
         self._last_beat = 0
         self._closing = ""
         self._end_logged = self._end_told = False
         self._ended_at = 0
-        self._stopped = False
-        self._next_tick = 0
-        self._now = 0
         self._kept, self._read = kept_rows, rows
-        self._receiver = self._recover(list(log_entries))
+        self._receiver = self._recover(entries)
 
     # --- starting -----------------------------------------------------------------------------------------------------
 
@@ -135,7 +125,6 @@ class BrokerRole:
         LogConflict
             If they do not give what they gave.
         """
-        self.appended = self.committed = len(entries)
         try:
             read = [(kind, decode(payload)) for kind, payload in entries]
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -188,26 +177,6 @@ class BrokerRole:
 
     # --- inputs -------------------------------------------------------------------------------------------------------
 
-    @property
-    def next_tick(self) -> int:
-        """As ``role.Core``."""
-        return self._next_tick
-
-    def advance(self, now: int, input: Input) -> Sequence[Output]:
-        """As ``role.Core``."""
-        if self._stopped:
-            return ()
-        self._now = max(self._now, now)
-        self._out = []
-        try:
-            self._take(input)
-            self._go_on()
-        except StreamBroken as error:
-            self._stop(EX_CORRUPT, str(error))
-        except (LogConflict, TickwrightError) as error:
-            self._stop(EX_CORRUPT if isinstance(error, LogConflict) else 1, str(error))
-        return self._out
-
     def _take(self, input: Input) -> None:
         match input:
             case Frame(link="orders"):
@@ -216,15 +185,13 @@ class BrokerRole:
                 self._on_admin(input)
             case Frame():
                 self._on_feed(input)
-            case Committed(count):
-                self.committed = max(self.committed, count)
             case Operator("kill", why):
                 self._kill("", why)
             case Operator("disk_low", why):
                 self._kill("", f"DISK_LOW: {why}")  # cancels still work; an operator releases it
             case Operator("shutdown", why):
                 self._closing = why or "asked to end"
-            case Operator() | Tick():
+            case _:
                 pass
 
     def _go_on(self) -> None:
@@ -240,11 +207,6 @@ class BrokerRole:
         self._mind_end()
         self._release()
         self._plan_tick()
-
-    def _release(self) -> None:
-        """What waited for the disk leaves."""
-        while self._gated and self._gated[0][0] <= self.committed and not self._stopped:
-            self._out.append(self._gated.popleft()[1])
 
     # --- the feed -----------------------------------------------------------------------------------------------------
 
@@ -360,12 +322,11 @@ class BrokerRole:
 
     def _send(self, peer: bytes, data: bytes) -> None:
         """Send once everything logged so far is on disk."""
-        self._gated.append((self.appended, Send("orders", peer, data)))
+        self._say("orders", peer, data)
 
     def _log(self, kind: Entry, account: int, **fields: object) -> None:
         stamp = self.core.stamp if self.core is not None else (0, 0, False)
-        self.appended += 1
-        self._out.append(Append(int(kind), encode(Body(*stamp, account, **fields))))  # type: ignore[arg-type]
+        self._append(int(kind), encode(Body(*stamp, account, **fields)))  # type: ignore[arg-type]
 
     # --- orders -------------------------------------------------------------------------------------------------------
 
@@ -637,10 +598,6 @@ class BrokerRole:
             end = m.End(records.count, records.fingerprint, sum(a.late for a in self.attachments), self.skipped_wakes)
             mine.last = m.encode(end)
 
-    def _stop(self, code: int, why: str) -> None:
-        self._stopped = True
-        self._out.append(Stop(code, why))
-
     # --- operators ----------------------------------------------------------------------------------------------------
 
     def _on_admin(self, frame: Frame) -> None:
@@ -661,7 +618,7 @@ class BrokerRole:
             case m.Shutdown():
                 self._closing = "asked by an operator"
                 answer = m.Obeyed(0, "the run is being sealed")
-        self._gated.append((self.appended, Send("admin", frame.peer, m.encode(answer))))
+        self._say("admin", frame.peer, m.encode(answer))
 
     def _kill(self, name: str, why: str) -> m.Obeyed | m.Reject:
         """Latch the kill switch of one account, or of all."""

@@ -19,25 +19,22 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from engine.config import Config, make_strategies
-from engine.errors import ConfigError, TickwrightError
+from engine.errors import ConfigError
 from engine.live import messages as m
 from engine.live.attachment import digest_of
 from engine.live.broker_log import market_tape, pack_parents
 from engine.live.broker_role import BEAT_NS, DONE, MILLISECOND, PATIENCE_NS
-from engine.live.receiver import StreamBroken, StreamReceiver
+from engine.live.logged_role import LoggedRole
+from engine.live.receiver import StreamReceiver
 from engine.live.role import (
     EX_CORRUPT,
     EX_OK,
     EX_SLOW,
-    Append,
-    Committed,
     Frame,
     Input,
     Operator,
     Output,
     Send,
-    Stop,
-    Tick,
 )
 from engine.live.runner_core import Answer, RunnerCore
 from engine.loop import wants
@@ -64,7 +61,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
 decode_kept = msgspec.msgpack.Decoder(Kept).decode
 
 
-class RunnerRole:
+class RunnerRole(LoggedRole):
     """A ``role.Core``.
 
     Parameters
@@ -89,6 +86,8 @@ class RunnerRole:
         source: str = "",
         strategy: Strategy | None = None,
     ) -> None:
+        kept = [decode_kept(payload) for _, payload in outbox]
+        super().__init__(len(kept))
         names = [entry.account.name for entry in config.strategies]
         if account not in names:
             raise ConfigError(f"{config.name}: no strategy has the account '{account}'; there are {', '.join(names)}")
@@ -100,46 +99,22 @@ class RunnerRole:
         self.end: m.End | None = None
         self._source = source
         self._answers: dict[int, list[m.Request]] = {}  # those that asked for something
-        self._outbox: dict[int, bytes] = {}  # digests of what was on disk at the start
-        self._appended = self._committed = 0
-        self._gated: deque[tuple[int, Send]] = deque()
-        self._out: list[Output] = []
-        self._now = 0
+        self._outbox = {one.wake: digest_of(one.requests) for one in kept}  # what was on disk at the start
         self._said_hello = self._heard = -SILENT_NS
         self._last_beat = 0
         self._reconcile: m.Reconcile | None = None
         self._gaps: deque[int] = deque()
         self._gaps_seen = 0
         self._done_since: int | None = None
-        self._stopped = False
-        self._next_tick = 0
-        for _, payload in outbox:
-            kept = decode_kept(payload)
-            self._outbox[kept.wake] = digest_of(kept.requests)
-            self._appended = self._committed = self._appended + 1
         self._outbox_end = max(self._outbox, default=-1)
-
-    @property
-    def next_tick(self) -> int:
-        """As ``role.Core``."""
-        return self._next_tick
 
     def advance(self, now: int, input: Input) -> Sequence[Output]:
         """As ``role.Core``."""
-        if self._stopped:
-            return ()
-        self._now = max(self._now, now)
-        self._out = []
         try:
-            self._take(input)
-            self._go_on()
-        except StreamBroken as error:
-            self._stop(EX_CORRUPT, str(error))
-        except TickwrightError as error:
-            self._stop(1, str(error))
+            return super().advance(now, input)
         except Exception:  # the strategy's: its author needs all of it
             self._stop(EX_STRATEGY, traceback.format_exc())
-        return self._out
+            return self._out
 
     def _take(self, input: Input) -> None:
         match input:
@@ -147,12 +122,10 @@ class RunnerRole:
                 self._on_orders(input)
             case Frame():
                 self._on_feed(input)
-            case Committed(count):
-                self._committed = max(self._committed, count)
             case Operator("shutdown", why):
                 self._send(m.Goodbye())
                 self._stop(EX_OK, why)
-            case Operator() | Tick():
+            case _:
                 pass
 
     def _go_on(self) -> None:
@@ -170,8 +143,7 @@ class RunnerRole:
                 break
             self._answer(core.take_rows(rows))
         self._mind_broker()
-        while self._gated and self._gated[0][0] <= self._committed:
-            self._out.append(self._gated.popleft()[1])
+        self._release()
         due = self.receiver.due
         if self.welcome is not None:
             due = min(due, self._last_beat + BEAT_NS, self._heard + SILENT_NS)
@@ -235,7 +207,7 @@ class RunnerRole:
 
     def _send(self, message: m.BrokerRequest) -> None:
         """After everything that waits for the disk."""
-        self._gated.append((self._appended, Send("orders", b"", m.encode(message))))
+        self._say("orders", b"", m.encode(message))
 
     def _on_orders(self, frame: Frame) -> None:
         try:
@@ -286,8 +258,7 @@ class RunnerRole:
             if requests:
                 self._answers[wake] = requests
             if requests and was is None:
-                self._appended += 1
-                self._out.append(Append(OUTBOX, m.encode(Kept(wake, requests))))
+                self._append(OUTBOX, m.encode(Kept(wake, requests)))
             self._progress(wake)
             self._agree()
 
@@ -322,9 +293,3 @@ class RunnerRole:
         desk = self.core.desk
         declined = dict(desk.declined) if desk is not None else {}
         self._send(m.Done(pack_parents(desk.parents if desk is not None else []), declined))
-
-    def _stop(self, code: int, why: str) -> None:
-        if not self._stopped:
-            self._stopped = True
-            self._out += [send for _, send in self._gated if code == EX_OK]
-            self._out.append(Stop(code, why))

@@ -102,7 +102,7 @@ def test_both_trade_with_keys_and_a_stranger_does_not(small_tape: Path, role: Br
     names = {link: f"ipc://{tmp_path}/{link}" for link in ("feed", "recovery", "orders")}
     live, keys = msgspec.structs.replace(LIVE, **names), new_keys(tmp_path / "keys")
     strangers = new_keys(tmp_path / "others")
-    with session(Tape.load(small_tape), role, live, speed=100_000, keys=keys) as context:
+    with session(Tape.load(small_tape), role, live, speed=20_000, keys=keys) as context:
         with Client("desk", live=live, keys=keys, context=context) as desk:
             wait(desk, events.Quote)
             desk.buy("XYZ", shares=100, limit=desk.quote("XYZ").ask + 1_000)
