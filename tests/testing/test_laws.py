@@ -55,7 +55,9 @@ class Cheats(StrategyLaws):
 
 
 @pytest.mark.parametrize("law", ["test_two_runs_give_one_fingerprint", "test_no_decision_depends_on_a_later_row"])
-def test_a_strategy_with_a_hidden_memory_is_caught(law: str) -> None:
+def test_a_strategy_with_a_hidden_memory_is_caught(law: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # what fails at random cannot be made smaller, but hypothesis would try for five minutes
+    monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 1)
     with pytest.raises((AssertionError, Flaky)):
         getattr(Cheats(), law)()
 
