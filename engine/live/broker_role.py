@@ -198,7 +198,7 @@ class BrokerRole(LoggedRole):
         """Everything that may happen without a further input."""
         self._ask_feed()
         self._pull()
-        while self._held and self._is_abreast():
+        for _ in range(len(self._held) if self._is_abreast() else 0):
             self._held.popleft()()
         self._mind_time()
         for account in range(len(self.accounts)):
@@ -499,7 +499,7 @@ class BrokerRole(LoggedRole):
             else:
                 self._send(peer, m.encode(m.Received(-1, message.cid, known[1], True, False)))
             return
-        if core is None or not self._is_abreast():
+        if core is None or (core.rows == 0 and not core.ended) or not self._is_abreast():
             if len(self._held) < MOST_HELD:
                 self._held.append(lambda: self._on_client_orders(account, message, peer))
             else:

@@ -244,6 +244,20 @@ def test_a_program_gets_a_number_for_its_order_and_the_same_again_for_the_same_i
     assert len(reports) >= 2
 
 
+def test_what_a_program_asks_for_before_the_first_row_waits_for_it(day) -> None:
+    bench = Bench(config_of("desk"), day)
+    attach_program(bench)
+    assert bench.say(m.Orders("x", [buy()]), b"d") == []
+    bench.join()
+    bench.say(hello())
+    bench.answer_all()
+    assert "ORDERS" not in kinds(bench)
+    bench.rows(200)
+    bench.answer_all()
+    assert kinds(bench).count("ORDERS") == 1
+    assert any(isinstance(one, m.Received) and one.cid == "x" for _, one in bench.said)
+
+
 @pytest.mark.parametrize(
     ("orders", "reason"),
     [
