@@ -85,20 +85,23 @@ def test_waits_double_up_to_five_seconds_and_start_small_after_a_long_life(monke
     assert one.wait_before_next_start(supervisor.SETTLED_NS) == 0.1
 
 
-def test_ctrl_c_ends_the_broker_first_and_a_second_one_kills() -> None:
-    order: list[str] = []
-    broker, feed = child("broker", FOREVER), child("feed", FOREVER, must_finish=False)
-    heard = io.StringIO()
+def test_ctrl_c_ends_the_broker_first_and_a_second_one_kills(tmp_path: Path) -> None:
+    last_words = "open({!r}, 'w').write(str(time.monotonic_ns())), os._exit(0)"
+    marks = {name: str(tmp_path / name) for name in ("broker", "feed")}
+    broker, feed = (
+        child(name, FOREVER.replace("os._exit(0)", f"({last_words.format(mark)})"), must_finish=name == "broker")
+        for name, mark in marks.items()
+    )
+    heard, asked = io.StringIO(), []
 
-    def each_round(one: Supervisor) -> None:
-        if heard.getvalue().count("here") == 2 and not order:
-            order.append("asked")
+    def ask(one: Supervisor) -> None:
+        if heard.getvalue().count("here") == 2 and not asked:
+            asked.append(1)
             os.kill(os.getpid(), signal.SIGINT)
-        if order and not broker.is_alive and feed.is_alive:
-            order.append("broker is gone, feed is not")
 
-    assert Supervisor([feed, broker], out=heard, each_round=each_round).run() == EX_INTERRUPTED
-    assert "broker is gone, feed is not" in order
+    assert Supervisor([feed, broker], out=heard, each_round=ask).run() == EX_INTERRUPTED
+    ends = {name: int(Path(mark).read_text()) for name, mark in marks.items()}
+    assert ends["broker"] < ends["feed"]
     stubborn = child("stubborn", FOREVER.replace("os._exit(0)", "None"))
     heard, asked = io.StringIO(), []
 
