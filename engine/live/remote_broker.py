@@ -7,7 +7,7 @@ are made of the feed's rows by the same kernels; positions, money and orders are
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -133,13 +133,15 @@ class RemoteBroker:
         _put(self._positions, view.positions)
         _put(self._volumes, view.volumes)
         _put(self._shifts, view.shifts)
-        for i, money in zip(view.cash[::2], view.cash[1::2], strict=True):
+        for i, money in _pairs(view.cash):
             self._cash[i] = money
         self._close_days(view)
         if view.orders is not None:
             self._told = view.orders
-            table = np.frombuffer(view.orders, np.int64).reshape(-1, 5).tolist()
-            self._orders = {row[0]: row for row in table}
+            table = np.frombuffer(view.orders, np.int64).reshape(-1, 5)
+            if ((table[:, 1] < 0) | (table[:, 1] >= len(self.instruments))).any():
+                raise ValueError("an order of no instrument")
+            self._orders = {row[0]: row for row in table.tolist()}
         if view.contracts is not None and self.dealer is not None:
             contract_rows.apply(self.dealer.books[0], view.contracts)
 
@@ -148,7 +150,7 @@ class RemoteBroker:
         return digest_of(self._positions, self._cash, self._told)
 
     def _close_days(self, view: View) -> None:
-        for i, day in zip(view.days[::2], view.days[1::2], strict=True):
+        for i, day in _pairs(view.days):
             self.panels.close(self._days[i], day)
             if self.dealer is not None:
                 self.dealer.new_day(self.symbols.index(self._days[i]))
@@ -287,5 +289,13 @@ class RemoteBroker:
 
 
 def _put(table: NDArray[np.int64], changes: tuple[int, ...]) -> None:
-    for i, value in zip(changes[::2], changes[1::2], strict=True):
+    for i, value in _pairs(changes):
         table[i] = value
+
+
+def _pairs(changes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """(index, value), one after the other."""
+    for i, value in zip(changes[::2], changes[1::2], strict=True):
+        if i < 0:
+            raise IndexError(f"place {i}")
+        yield i, value
