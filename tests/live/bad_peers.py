@@ -133,7 +133,9 @@ class Peer:
         if one.link == "market":
             self.socket.subscribe(b"")
         else:
-            self.socket.send(ORDER)
+            self.socket.sndtimeo = 0
+            with suppress(zmq.Again):  # who has been refused already has nowhere to send
+                self.socket.send(ORDER)
 
     def came_in(self, patience_ms: int = PATIENCE_MS) -> bool | None:
         """Whether its handshake succeeded; None: nothing was heard of it."""

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 
 FAULTS = Path(__file__).resolve().parent.parent / "faults"
+PATIENCE_S = 300  # one that hangs is a failure, too
 SCRIPTS = sorted(path.name for path in FAULTS.glob("f[0-9][0-9]_*.py"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_a_promise_holds_under_faults(script):
-    done = subprocess.run([sys.executable, str(FAULTS / script), "--quick"], capture_output=True, text=True)
+    command = [sys.executable, str(FAULTS / script), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
     if done.returncode == 77:
         pytest.skip(done.stdout.strip())
     assert done.returncode == 0, done.stdout + done.stderr
