@@ -306,7 +306,8 @@ def orders(seconds: float) -> list[dict[str, Any]]:
 
 def _orders(seconds: float, durable: bool, port: int) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(dir="."))  # on a disk, not in memory
-    live, told = session(folder, port), SPAWN.Queue()
+    private = Path(tempfile.mkdtemp())  # keys do not lie in a repository
+    live, told = session(private, port), SPAWN.Queue()
     publisher = SPAWN.Process(target=feed, args=(str(folder / "feed"), live, 1_000, None, 1_000, 16, told))
     venue = SPAWN.Process(target=broker, args=(str(folder), live, durable))
     publisher.start()
@@ -317,7 +318,8 @@ def _orders(seconds: float, durable: bool, port: int) -> dict[str, Any]:
         for process in (venue, publisher):
             process.kill()
             process.join(10)
-        shutil.rmtree(folder, ignore_errors=True)
+        for used in (folder, private):
+            shutil.rmtree(used, ignore_errors=True)
     return {
         "what": "orders",
         "durable": durable,
