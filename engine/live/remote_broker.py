@@ -245,21 +245,17 @@ class RemoteBroker:
         expire_ts: int,
     ) -> int:
         """As ``SimulatedBroker.send``."""
-        number = self._number()
         terms = (instrument, int(side), int(type), int(tif), int(flags), price, size, stop, display, expire_ts)
         if any(not -(2**63) <= value < 2**63 for value in terms[5:]):
             raise OverflowError("int too big to convert")
-        self._sent = number
-        self._orders[number] = [number, instrument, int(side), price, size]
+        self._sent += 1
+        self._orders[self._sent] = [self._sent, instrument, int(side), price, size]
         self._requests.append(Order(*terms))
-        return number
-
-    def _number(self) -> int:
-        return self._sent + 1
+        return self._sent
 
     def deal(self, account: int, terms: Contract, side: int, size: int) -> int:
         """As ``SimulatedBroker.deal``."""
-        self._sent = self._number()
+        self._sent += 1
         self._requests.append(Deal(tuple(int(part) for part in pack(terms)), side, size))
         return self._sent
 

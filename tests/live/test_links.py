@@ -66,6 +66,7 @@ def test_a_follower_that_hears_nothing_connects_anew_and_then_hears(context: zmq
             publisher.send(b"a word")
             one.wait(5)
             heard = one.receive("market")
+        assert heard.data == b"a word"
         one.close()
 
 
