@@ -155,6 +155,19 @@ class Desk:
         """Market volume of the session so far, ours excluded."""
         return self._broker.volume(self._index[symbol])
 
+    def signal(self, symbol: str) -> events.Signal | None:
+        """What the strategy's probe of an instrument measured last; None before the first full windows.
+
+        Raises
+        ------
+        StrategyError
+            If it declared no probe of it.
+        """
+        i = self._index[symbol]
+        if symbol not in self._broker.probed[self._account]:
+            raise StrategyError(f"no probe measures {symbol}; declare probes = (Probe(symbol={symbol!r}), ...)")
+        return self._broker.signal(self._account, i)
+
     def position(self, symbol: str) -> int:
         """What we hold (negative: short), as far as we have heard."""
         return self._broker.position(self._account, self._index[symbol])

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import msgspec
 
+from engine.signals import NAMES
+
 
 class Event(msgspec.Struct, frozen=True, tag=True, gc=False):
     """A fact, with the time it became true."""
@@ -91,6 +93,23 @@ class Status(Event, frozen=True, tag=True, gc=False):
     imbalance: int
 
 
+class Signal(Event, frozen=True, tag=True, gc=False):
+    """What a probe measured after a group of rows; ``ts_event`` is when at the venue (``engine.signals``)."""
+
+    symbol: str
+    tick: int  # of the probe's clock, in its session
+    values: tuple[float, ...]  # in the order of ``engine.signals.NAMES``
+    probabilities: tuple[float, ...] = ()  # that the mid moves down, stays, moves up; none without a model
+
+    def value(self, name: str) -> float:
+        """One signal by its name."""
+        return self.values[NAMES.index(name)]
+
+    def age(self, now: int) -> int:
+        """ns since it was true at the venue, by the strategy's clock ``now``."""
+        return now - self.ts_event
+
+
 class Timer(Event, frozen=True, tag=True, gc=False):
     """A time that the strategy asked for (``Wake.every_ns`` or ``desk.wake_at``) has come."""
 
@@ -140,5 +159,6 @@ class Filled(OrderEvent, frozen=True, tag=True, gc=False):
 
 
 AnyEvent = (
-    Started | Quote | Trade | Depth | Bar | Close | Status | Timer | Accepted | Rejected | Cancelled | Expired | Filled
-)
+    Started | Quote | Trade | Depth | Bar | Close | Status | Signal | Timer
+    | Accepted | Rejected | Cancelled | Expired | Filled
+)  # fmt: skip

@@ -18,6 +18,7 @@ WISHES = {
     "on_bar": lambda wake: wake.on_bar,
     "on_close": lambda wake: wake.on_close,
     "on_status": lambda wake: wake.on_status,
+    "on_signal": lambda wake: wake.signal,
 }
 
 
@@ -36,9 +37,10 @@ def wants(strategy: Strategy) -> tuple[bool, bool]:
     """
     for handler, asked in WISHES.items():
         if overrides(strategy, handler) and not asked(strategy.wake):
+            wish = "signal='any'" if handler == "on_signal" else f"{handler}=True"
             raise ConfigError(
                 f"{type(strategy).__name__} has {handler}, but its wake does not ask for it; "
-                f"set wake = Wake({handler}=True, ...) or remove the handler"
+                f"set wake = Wake({wish}, ...) or remove the handler"
             )
     return overrides(strategy, "on_fill"), overrides(strategy, "on_order")
 
@@ -86,6 +88,7 @@ def _handlers(strategy: Strategy):
         events.Close: strategy.on_close,
         events.Timer: strategy.on_timer,
         events.Status: strategy.on_status,
+        events.Signal: strategy.on_signal,
         events.Filled: strategy.on_fill,
         events.Accepted: strategy.on_order,
         events.Rejected: strategy.on_order,

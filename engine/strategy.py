@@ -8,6 +8,8 @@ import msgspec
 
 from engine import events
 from engine.errors import ConfigError
+from engine.signals import WISHES, Probe
+from engine.spelling import did_you_mean
 
 if TYPE_CHECKING:
     from engine.desk import Desk
@@ -34,10 +36,19 @@ class Wake(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     on_status: bool = False
     mid_moved_ticks: int = 0  # on_quote, but only once the mid is this far from where it last woke us
     symbols: tuple[str, ...] = ()  # only these; () is every instrument of the run
+    signal: str = ""  # of a probe: "any", or the class whose probability is above ``above`` ("move": down or up)
+    above: float = 0.0
 
     def __post_init__(self) -> None:
         if self.every_ns < 0 or self.mid_moved_ticks < 0:
             raise ConfigError("Wake: every_ns and mid_moved_ticks must be >= 0")
+        if self.signal not in WISHES:
+            raise ConfigError(
+                f"Wake: signal is {self.signal!r}, but must be one of {', '.join(WISHES[1:])}"
+                + did_you_mean(self.signal, WISHES[1:])
+            )
+        if not 0 <= self.above < 1:
+            raise ConfigError(f"Wake: above is {self.above}, but is a probability: 0 <= above < 1")
 
 
 class Strategy:
@@ -55,9 +66,11 @@ class Strategy:
 
     params: Any  # an instance of the subclass's Params
     wake: Wake = Wake()
+    probes: tuple[Probe, ...] = ()  # what is measured along the walk for ``desk.signal`` and ``Wake.signal``
     state: Any = None
     handlers: ClassVar[tuple[str, ...]] = (
         "on_quote", "on_trade", "on_depth", "on_bar", "on_close", "on_timer", "on_fill", "on_order", "on_status",
+        "on_signal",
     )  # fmt: skip
 
     def __init__(self, params: Any = None, **fields: Any) -> None:
@@ -92,6 +105,9 @@ class Strategy:
 
     def on_status(self, status: events.Status, desk: Desk) -> None:
         """The trading state changed (``Wake.on_status``)."""
+
+    def on_signal(self, signal: events.Signal, desk: Desk) -> None:
+        """A probe measured something that the wake asks for (``Wake.signal``)."""
 
     def on_stop(self, desk: Desk) -> None:
         """After the last row; the desk can be read, not traded on."""

@@ -5,7 +5,8 @@
 
 1. what is due before the next row: ``happen`` does one thing at a time, the earliest;
 2. the row itself: ``walk`` applies rows while nothing is due, on a short way where nothing of ours is at stake;
-3. after the last row of a group: ``end_group``, then ``deliver`` wakes the strategies one by one.
+3. after the last row of a group: ``end_group``, then ``deliver`` wakes the strategies one by one. In between probes
+   measure the books as strategies see them (``probes.py``).
 """
 
 # numba types its decorators and intrinsics too narrowly
@@ -21,6 +22,7 @@ from engine.broker.fills import OPEN, is_tradable, take
 from engine.broker.footprint import COST, look
 from engine.broker.kernel import kernel
 from engine.broker.orders import GTD, R_EXPIRE, end_order
+from engine.broker.probes import probe_group
 from engine.broker.resting import clamp_queue, cross_resting, move_market
 from engine.broker.rows import apply_row, note_mid
 from engine.broker.seen import find_next_receipt, next_edge, see
@@ -128,7 +130,10 @@ def end_group(w, ts, applied):
         for i in range(w.n_touched):
             books_of(w)[touched_of(w)[i]].touched = 0
         w.n_touched = 0
-    elif w.n_wanting > 0:
+        return
+    if w.n_probes > 0:
+        probe_group(w, w.n_touched, ts)
+    if w.n_wanting > 0:
         start_delivery(w)
     else:
         forget_group(w)

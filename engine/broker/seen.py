@@ -11,6 +11,7 @@ import numpy as np
 
 from engine.broker.kernel import kernel
 from engine.broker.philox import FEED, draw
+from engine.broker.probes import probe_group
 from engine.broker.rows import apply_row
 from engine.broker.state import NEVER, books_of, rows_of, sessions_of, shifts_of, sources_of, table_of
 from engine.broker.timers import start_timers, stop_timers
@@ -92,6 +93,8 @@ def _see_row(w):
     find_next_receipt(w)
     if r.flags & LAST:
         _displace(w)
+        if w.n_probes > 0:
+            probe_group(w, w.n_seen_touched, w.seen_ts)
         if w.n_wanting > 0:
             start_delivery(w)
         else:

@@ -44,6 +44,7 @@ from engine.journal import RECORD, Journal, RecordKind
 from engine.orders import Op, OrderType, Reason, TimeInForce
 from engine.panels import Panels
 from engine.rates.contract_values import open_market
+from engine.signals import WISHES, Probe, check_probes
 from engine.strategy import Wake
 from engine.tape import ROW, CorporateAction, Kind
 
@@ -75,6 +76,7 @@ def wants_of(wake: Wake) -> int:
         (wake.on_bar, state.WANT_BAR),
         (wake.on_close, state.WANT_CLOSE),
         (wake.on_status, state.WANT_STATUS),
+        (wake.signal, state.WANT_SIGNAL),
     ):
         wants |= bit if wish else 0
     return wants
@@ -109,6 +111,8 @@ class SimulatedBroker:
         Whose orders these are; when each is to be woken; whether each listens to (fills, other order events).
     journal : Journal
         Receives every record.
+    probes : sequence of sequences of Probe
+        What is measured for each account; none by default.
     panels : mapping of name to array
         Close-of-day panels of the tape: with them strategies can deal over the counter.
     open_market : callable
@@ -132,6 +136,7 @@ class SimulatedBroker:
         accounts: Sequence[Account] = (Account(),),
         wakes: Sequence[Wake] = (Wake(),),
         wants: Sequence[tuple[bool, bool]] = ((True, True),),
+        probes: Sequence[Sequence[Probe]] = (),
         journal: Journal | None = None,
         panels: Mapping[str, NDArray[Any]] | None = None,
         open_market: Callable[[dict[str, NDArray[Any]], str], CloseMarket] = open_market,
@@ -166,6 +171,7 @@ class SimulatedBroker:
         self._set_models(seed)
         self._set_instruments()
         self._set_sessions(sessions, actions)
+        self._set_probes(probes or [()] * len(accounts), wakes)
         self._set_accounts(wakes, wants)
         self._advance: Callable[[Any], int] = _entry(advance)
         take_requests(self.world)  # none yet: it finds out what is due first
@@ -202,7 +208,7 @@ class SimulatedBroker:
             self._tables["ledger"].reshape(len(self.accounts), -1)["wanted"][:, i] = 1
             book = self._tables["books"][self._seen_from + i]
             book["interest"] += book["wants"] == 0
-            self.world["n_wanting"] += book["wants"] == 0
+            self.world["n_wanting"] += book["wants"] & ~state.WANT_PROBE == 0
             book["wants"] |= state.WANT_CLOSE
 
     # --- memory -----------------------------------------------------------------------------------------------
@@ -355,6 +361,29 @@ class SimulatedBroker:
                 share *= Fraction(self.instruments[a["book"]].size_unit) * MICRO
             a["numerator"], a["denominator"] = share.numerator, share.denominator
 
+    def _set_probes(self, probes: Sequence[Sequence[Probe]], wakes: Sequence[Wake]) -> None:
+        """A place in the tables for each probe; accounts that ask for the same share one."""
+        self.probed = [{probe.symbol: probe for probe in owned} for owned in probes]
+        different = list(dict.fromkeys(probe for owned in probes for probe in owned))
+        self.world["n_probes"] = len(different)
+        table = self._own("probes", np.zeros(len(different), state.PROBE))
+        features = self._own("features", np.zeros(len(different), state.FEATURE_STATE))
+        self._own("values", np.zeros(state.N_VALUES * len(different)))
+        self._own("chances", np.zeros(state.N_CHANCES * len(different)))
+        for k, probe in enumerate(different):
+            if probe.symbol not in self._index:
+                raise ConfigError(f"a probe names {probe.symbol!r}, but this run has {self.symbols}")
+            i = self._index[probe.symbol]
+            features[k]["price_tick"], features[k]["by_quote"] = self.instruments[i].tick, probe.clock == "quote"
+            book = self._tables["books"][self._seen_from + i]
+            table[k]["next"], book["probe"] = book["probe"], k + 1
+            book["wants"] |= state.WANT_PROBE
+        for account, owned in enumerate(probes):
+            check_probes(owned, signal=wakes[account].signal, who=f"account {self.accounts[account].name}")
+            for probe in owned:
+                place = account * len(self.instruments) + self._index[probe.symbol]
+                self._tables["ledger"][place]["probe"] = 1 + different.index(probe)
+
     def _set_accounts(self, wakes: Sequence[Wake], wants: Sequence[tuple[bool, bool]]) -> None:
         accounts, ledger, books = self._tables["accounts"], self._tables["ledger"], self._tables["books"]
         n = len(self.instruments)
@@ -365,6 +394,7 @@ class SimulatedBroker:
             a["wants"], a["mid_ticks"], a["every"] = wants_of(wake), wake.mid_moved_ticks, wake.every_ns
             a["timer"] = a["wake_at"] = NEVER
             a["woken_at"] = -1
+            a["signal"], a["above"] = WISHES.index(wake.signal), wake.above
             for c, currency in enumerate(self.currencies):
                 self._tables["purses"][k * len(self.currencies) + c]["start"] = account.cash.get(currency, 0)
             a["tokens"] = self.risk.burst * 1_000_000_000
@@ -373,10 +403,17 @@ class SimulatedBroker:
                     raise ConfigError(f"Wake.symbols names {symbol!r}, but this run has {self.symbols}")
                 i = self._index[symbol]
                 ledger[k * n + i]["wanted"] = 1
-                books[self._seen_from + i]["wants"] |= wants_of(wake)
+                bits = wants_of(wake)
+                if not ledger[k * n + i]["probe"]:
+                    bits &= ~state.WANT_SIGNAL
+                books[self._seen_from + i]["wants"] |= bits
         books["interest"] += books["wants"] != 0
-        self.world["n_wanting"] = int((books["wants"] != 0).sum())
+        self.world["n_wanting"] = int((books["wants"] & ~state.WANT_PROBE != 0).sum())
         self._tables["sides"]["own_head"] = -1
+
+    def make_room(self) -> None:
+        """Enlarge what is nearly full, for who walks the rows with other kernels."""
+        self._grow()
 
     def _grow(self) -> None:
         """Double whatever is nearly full; the kernel goes on where it was."""
@@ -579,6 +616,10 @@ class SimulatedBroker:
             if extra == R_EXPIRE:
                 return events.Expired(ts, order, symbol, size, _REASONS[reason])
             return events.Rejected(ts, order, symbol, _REASONS[reason])
+        if kind == state.EV_SIGNAL:
+            signal = self.signal(self.account, i)
+            assert signal is not None
+            return signal
         symbol = self.symbols[i]
         if kind == state.EV_QUOTE:
             return events.Quote(ts, symbol, price, price2, size, size2)
@@ -723,6 +764,18 @@ class SimulatedBroker:
     def volume(self, instrument: int) -> int:
         """Market volume of the session so far, size units, ours excluded."""
         return int(self._tables["books"][self._seen_from + instrument]["volume"])
+
+    def signal(self, account: int, instrument: int) -> events.Signal | None:
+        """What the account's probe of an instrument measured last; None if nothing yet, or if there is none."""
+        k = int(self._tables["ledger"][account * len(self.instruments) + instrument]["probe"]) - 1
+        if k < 0 or not (probe := self._tables["probes"][k])["seen"]:
+            return None
+        first, has_model = k * state.N_VALUES, bool(self.probed[account][self.symbols[instrument]].model)
+        chances = self._tables["chances"][k * state.N_CHANCES :][: state.N_CHANCES] if has_model else ()
+        return events.Signal(
+            int(probe["ts"]), self.symbols[instrument], int(probe["tick"]),
+            tuple(self._tables["values"][first : first + state.N_VALUES].tolist()), tuple(map(float, chances)),
+        )  # fmt: skip
 
     def position(self, account: int, instrument: int) -> int:
         """Size units held, as far as the account has heard."""

@@ -20,13 +20,16 @@ from numba.extending import intrinsic
 from engine.broker.impact import IMPACT
 from engine.broker.impact_tables import TABLE
 from engine.broker.kernel import kernel
+from engine.broker.signal_kernels import FEATURE_STATE
 from engine.journal import RECORD
+from engine.signals import CLASSES, NAMES
 from engine.tape import ROW
 
 NEVER = 2**62
 UNKNOWN = 2**60  # size ahead of an order whose level has not been seen
 WINDOW = 1024  # prices a side, in grid steps, that are kept in a dense ladder round the touch
 MASK = WINDOW - 1
+N_VALUES, N_CHANCES = len(NAMES), len(CLASSES)
 
 # what ``advance`` returns, when it is not the time of a timer (>= 0)
 DONE, EVENT, FLUSH, GROW, LEVEL_EVENT = -1, -2, -3, -4, -5
@@ -35,10 +38,11 @@ DONE, EVENT, FLUSH, GROW, LEVEL_EVENT = -1, -2, -3, -4, -5
 FREE, IN_FLIGHT, RESTING, WAITING, ENDED = 0, 1, 2, 3, 4  # WAITING: a stop, an auction order, a peg without a reference
 
 # what an event is; row kinds keep their number
-EV_QUOTE, EV_DEPTH, EV_TIMER, EV_REPORT = 1, 2, 20, 21
+EV_QUOTE, EV_DEPTH, EV_TIMER, EV_REPORT, EV_SIGNAL = 1, 2, 20, 21, 22
 
 # bits of what somebody wants to be woken by
-WANT_QUOTE, WANT_TRADE, WANT_DEPTH, WANT_BAR, WANT_CLOSE, WANT_STATUS = 1, 2, 4, 8, 16, 32
+WANT_QUOTE, WANT_TRADE, WANT_DEPTH, WANT_BAR, WANT_CLOSE, WANT_STATUS, WANT_SIGNAL = 1, 2, 4, 8, 16, 32, 64
+WANT_PROBE = 128  # of a book: a probe measures it, which by itself wakes nobody
 
 
 def _ints(names: str) -> np.dtype:
@@ -50,9 +54,10 @@ WORLD = _ints(
     "p_rows n_rows p_books p_sides p_sizes p_far p_takes p_accounts p_ledger p_orders p_arrivals p_reports p_inbox "
     "p_records p_group p_touched p_sessions p_actions p_sources p_market "
     "p_entry_table p_response_table p_feed_table p_rings p_purses p_impacts p_impact_table p_shifts "
+    "p_probes p_features p_values p_chances "
     # sizes of tables
     "n_books n_accounts n_instruments cap_far cap_takes cap_orders cap_arrivals cap_reports cap_inbox cap_records "
-    "cap_group cap_shifts n_wanting n_currencies n_sessions n_actions n_sources cap_market "
+    "cap_group cap_shifts n_wanting n_currencies n_sessions n_actions n_sources cap_market n_probes "
     # cursors and fill levels
     "row n_takes free_order n_live arrivals_head arrivals_tail reports_head reports_tail n_inbox n_records n_group "
     "n_touched session action n_market "
@@ -86,20 +91,25 @@ BOOK = _ints(
     "bar_close bar_seen n_own n_special n_takes touched "
     "changed prev_bid prev_ask prev_bid_size prev_ask_size trade_high trade_low "
     "depth_side depth_price depth_size instrument currency seen_ts rescaled "
-    "moves moved charge volume_entered prev_shift"
+    "moves moved charge volume_entered prev_shift probe"  # probe: the first one that measures it, from 1; 0 none
 )
 SIDE = _ints("best size n_dense n_far own_head")
 LEVEL = _ints("price size")
 TAKE = _ints("book side price size")
-ACCOUNT = _ints(
-    "sent head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts "
-    "last_arrival last_report n_requests n_reports n_fills fill_at n_repeats woken_at"
+ACCOUNT = np.dtype(
+    [
+        *_ints(
+            "sent head tail n_open wants_fill wants_order wants mid_ticks every timer wake_at killed tokens tokens_ts "
+            "last_arrival last_report n_requests n_reports n_fills fill_at n_repeats woken_at signal"
+        ).descr,
+        ("above", "<f8"),  # what the chance of ``signal`` must be above
+    ]
 )
 FILL_RING, REPEAT_RING = 64, 64
 PURSE = _ints("start base peak")  # in one currency: at the run's start, at the session's, the highest since
 LEDGER = _ints(
     "position cash fees adjusted cost realised open_buy open_sell n_open volume_session seen_position "
-    "seen_cash wanted mid2_woken mid2_woken_seen n_fills"
+    "seen_cash wanted mid2_woken mid2_woken_seen n_fills probe"  # probe: the account's of the instrument, from 1
 )
 ORDER = _ints(
     "order_no account book side type tif flags price stop display size leaves shown work ahead traded stamp expire_ts "
@@ -112,6 +122,7 @@ INBOX = _ints("op account book side type tif flags price size stop display expir
 SESSION = _ints("open close days_to_next")
 ACTION = _ints("ts book kind numerator denominator")
 SHIFT = _ints("row book shift")  # displacements that the second cursor has not come to: seen after so many rows of all
+PROBE = _ints("next fresh seen ts tick")  # ``next`` of the same book, from 1; whether the last group gave a sample
 MARKET = _ints("order_id book stamp size")  # market orders of L3 books, for exact queue positions
 
 
@@ -253,3 +264,25 @@ def shifts_of(w):
 def rings_of(w):
     """Times of recent fills and (time, key) of recent orders, an account after another."""
     return carray(_pointer(w.p_rings), (w.n_accounts * (FILL_RING + 2 * REPEAT_RING),), np.int64)
+
+
+@kernel
+def probes_of(w):
+    return carray(_pointer(w.p_probes), (w.n_probes,), PROBE)
+
+
+@kernel
+def features_of(w):
+    return carray(_pointer(w.p_features), (w.n_probes,), FEATURE_STATE)
+
+
+@kernel
+def values_of(w, k):
+    """The k-th probe's last signals."""
+    return carray(_pointer(w.p_values + 8 * N_VALUES * k), (N_VALUES,), np.float64)
+
+
+@kernel
+def chances_of(w, k):
+    """The k-th probe's last probabilities: down, flat, up."""
+    return carray(_pointer(w.p_chances + 8 * N_CHANCES * k), (N_CHANCES,), np.float64)

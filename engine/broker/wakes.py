@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from engine.broker.kernel import kernel
 from engine.broker.orders import R_CANCEL, R_EXPIRE, R_FILL, free_order
+from engine.broker.probes import note_row
 from engine.broker.state import (
     EV_DEPTH,
     EV_QUOTE,
     EV_REPORT,
+    EV_SIGNAL,
     EV_TIMER,
     NEVER,
     WANT_BAR,
     WANT_CLOSE,
     WANT_DEPTH,
     WANT_QUOTE,
+    WANT_SIGNAL,
     WANT_STATUS,
     WANT_TRADE,
     accounts_of,
     books_of,
+    chances_of,
     group_of,
     ledger_of,
     orders_of,
+    probes_of,
     reports_of,
     sides_of,
     touched_of,
@@ -28,17 +33,21 @@ from engine.broker.state import (
 from engine.broker.timers import find_next_timer
 from engine.journal import RecordKind
 from engine.orders import Op
+from engine.signals import WISHES
 from engine.tape import Kind
 
 EXECUTE, TRADE, BAR, CLOSE, STATUS = (int(k) for k in (Kind.EXECUTE, Kind.TRADE, Kind.BAR, Kind.CLOSE, Kind.STATUS))
 R_ADJUST, R_REJECT, R_REPLACE = int(RecordKind.ADJUST), int(RecordKind.REJECT), int(RecordKind.REPLACE)
 OP_NEW = int(Op.NEW)
+ANY, DOWN, MOVE = (WISHES.index(wish) for wish in ("any", "down", "move"))
 
 
 @kernel
 def note_wanted(w, r, b):
-    """Keep a row that somebody may want to hear of once its group is whole."""
+    """Tell probes of a row, and keep it if somebody may want to hear of it once its group is whole."""
     kind = r.kind
+    if b.probe > 0:
+        note_row(w, r, b)
     if (
         ((kind == TRADE or kind == EXECUTE) and b.wants & WANT_TRADE)
         or (kind == BAR and b.wants & WANT_BAR)
@@ -95,7 +104,7 @@ def deliver(w):
                         w.ev_side, w.ev_price, w.ev_size = b.depth_side, b.depth_price + shift, b.depth_size
                         return True
             w.d_stage, w.d_account = 2, 0
-        if b.wants & WANT_QUOTE and _touch_moved(w, b, book):
+        if w.d_stage == 2 and b.wants & WANT_QUOTE and _touch_moved(w, b, book):
             while w.d_account < w.n_accounts:
                 a = w.d_account
                 w.d_account += 1
@@ -109,6 +118,16 @@ def deliver(w):
                     bid, ask = sides_of(w)[2 * book], sides_of(w)[2 * book + 1]
                     w.ev_price, w.ev_size = bid.best + (b.shift if bid.size > 0 else 0), bid.size
                     w.ev_price2, w.ev_size2 = ask.best + (b.shift if ask.size > 0 else 0), ask.size
+                    return True
+        if b.wants & WANT_SIGNAL:
+            if w.d_stage == 2:
+                w.d_stage, w.d_account = 3, 0
+            while w.d_account < w.n_accounts:
+                a = w.d_account
+                w.d_account += 1
+                if _is_called(w, a, ledger[a * w.n_instruments + b.instrument]):
+                    emit(w, EV_SIGNAL, a, ts)
+                    w.ev_instrument = b.instrument
                     return True
         w.d_item += 1
         w.d_stage, w.d_account = 1, 0
@@ -142,6 +161,21 @@ def _mid_moved(w, b, book, a):
         return False
     entry.mid2_woken, entry.mid2_woken_seen = mid2, 1
     return True
+
+
+@kernel
+def _is_called(w, a, entry):
+    """Whether the group gave a sample that an account wants to be woken by."""
+    account = accounts_of(w)[a]
+    if account.wants & WANT_SIGNAL == 0 or entry.wanted == 0 or entry.probe == 0:
+        return False
+    p = probes_of(w)[entry.probe - 1]
+    if p.fresh == 0 or account.signal == ANY:
+        return p.fresh == 1
+    chances = chances_of(w, entry.probe - 1)
+    if account.signal == MOVE:
+        return max(chances[0], chances[2]) > account.above
+    return chances[account.signal - DOWN] > account.above
 
 
 @kernel

@@ -310,6 +310,26 @@ def tapes(draw: st.DrawFn, kind: str = "any", most_moves: int = 40, days: int = 
     )
 
 
+@st.composite
+def busy_tapes(draw: st.DrawFn, kind: str = "any", n_moves: int = 2_500, most: int = 1) -> Tape:
+    """A tape of two sessions with hundreds of trades in each, so that long windows fill; its moves come from a seed."""
+    named = draw(instruments(kind, most))
+    rng = np.random.Generator(np.random.Philox(draw(st.integers(0, 2**32))))
+    played = rng.integers(0, 256, (n_moves, 5))
+    played[:, 0] %= 32
+    played[rng.random(n_moves) < 0.6, 0] = draw(st.sampled_from((4, 19, 22, 22)))  # more of one move than of others
+    markets = [_Market(index, instrument) for index, instrument in enumerate(named)]
+    moves = [*_OPENING[: 2 * len(named)], *map(tuple, played.tolist())]
+    rows = _play(OPEN_NS, markets, moves, draw(st.integers(0, 5)), 1)
+    array = np.zeros(len(rows), ROW)
+    for at, row in enumerate(rows):
+        for name, value in row.items():
+            array[at][name] = value
+    first, middle, last = (int(array["ts_event"][k]) for k in (0, len(array) // 2, -1))
+    sessions = [(first + draw(st.sampled_from((0, 9))), middle), (middle + draw(st.sampled_from((0, 200))), last)]
+    return Tape(array, Manifest(name="busy", instruments=named, sessions=sessions, synthetic=True))
+
+
 def _action(draw: st.DrawFn, ts: int, named: list[Instrument]) -> CorporateAction:
     symbol = draw(st.sampled_from(named)).symbol
     if draw(st.booleans()):
