@@ -110,15 +110,7 @@ class Trees(msgspec.Struct, frozen=True, eq=False):
 
     def probabilities(self, x: ArrayLike) -> Floats:
         """Calibrated class probabilities, float64[m, c] of x[m, f]."""
-        out = self.fractions(x)
-        _calibrate(self.calibration, out)
-        return out
-
-    def calibrated(self, fractions: ArrayLike) -> Floats:
-        """What ``probabilities`` makes of fractions[m, c]."""
-        out = np.array(fractions, np.float64, order="C")
-        _calibrate(self.calibration, out)
-        return out
+        return calibrated(self.calibration, self.fractions(x))
 
     def _rows(self, x: ArrayLike) -> Floats:
         rows = np.ascontiguousarray(x, np.float64)
@@ -128,6 +120,13 @@ class Trees(msgspec.Struct, frozen=True, eq=False):
         if bad.size:
             raise ConfigError(f"row {bad[0]} of x has a number that is not finite; leave out what is not ready")
         return rows
+
+
+def calibrated(calibration: Floats, fractions: ArrayLike) -> Floats:
+    """What fractions[m, c] are worth by a calibration, float64[m, c]."""
+    out = np.array(fractions, np.float64, order="C")
+    _calibrate(calibration, out)
+    return out
 
 
 def straight(n_classes: int) -> Floats:
