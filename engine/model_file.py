@@ -30,10 +30,11 @@ from numpy.typing import NDArray
 
 from engine.broker.trees import NODE, Trees
 from engine.errors import ConfigError
+from engine.signals import CLASSES
 from engine.tape import Tape
 
 FORMAT = 1
-CLASSES = ("down", "flat", "up")
+
 LARGEST_MANIFEST = 1 << 20  # bytes
 LARGEST_ARRAY = 1 << 30
 DTYPES = {"nodes": NODE, "roots": np.dtype("<i8"), "values": np.dtype("<f8"), "calibration": np.dtype("<f8")}
