@@ -33,6 +33,7 @@ from engine.live_config import Live
 from engine.names import import_class
 from engine.receive_times import check_receive_times
 from engine.shipped import shipped_tapes
+from engine.signals import Probe
 from engine.spelling import did_you_mean, explain
 from engine.strategy import Strategy
 from engine.tape import Tape
@@ -66,6 +67,7 @@ class StrategyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     strategy: str  # "strategies.twap:Twap" or "path/to/mine.py:Mine"
     params: dict[str, Any] = {}
     account: Account = msgspec.field(default_factory=Account)
+    probes: list[Probe] = []  # instead of those that the strategy declares itself
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -194,9 +196,27 @@ def make_strategies(config: Config) -> tuple[list[Strategy], list[StrategyConfig
             params = msgspec.convert(entry.params, cls.Params, dec_hook=_decode)
         except msgspec.ValidationError as error:
             raise ConfigError(f"{config.name}: {explain(error, cls.Params, f'{at}.params')}") from None
-        strategies.append(cls(params))
-        entries.append(msgspec.structs.replace(entry, params=msgspec.to_builtins(params, enc_hook=str)))
+        strategy = cls(params)
+        try:
+            strategy.probes = tuple(_pinned(probe) for probe in entry.probes or strategy.probes)
+        except ConfigError as error:
+            raise ConfigError(f"{config.name}: {at}.probes: {error}") from None
+        strategies.append(strategy)
+        spelled = {"params": msgspec.to_builtins(params, enc_hook=str), "probes": list(strategy.probes)}
+        entries.append(msgspec.structs.replace(entry, **spelled))
     return strategies, entries
+
+
+def _pinned(probe: Probe) -> Probe:
+    """With the whole path of its model, and the hash of what lies there."""
+    if not probe.model:
+        return probe
+    from engine.broker.probe_models import model_of  # kernels, which a run without models need not load yet
+
+    model = model_of(probe)
+    assert model is not None
+    path = str(Path(probe.model).expanduser().absolute())
+    return msgspec.structs.replace(probe, model=path, content=model.manifest.content)
 
 
 def make_feed(config: Config, overrides: Mapping[str, Any] | None = None) -> Feed:
@@ -285,8 +305,8 @@ def _child(at: Any, step: str, setting: str) -> Any:
 
 
 def _gather_strategies(data: dict[str, Any]) -> None:
-    """``strategy``, ``[params]`` and ``[account]`` at the top are short for one entry of ``[[strategies]]``."""
-    single = {key: data.pop(key) for key in ("strategy", "params", "account") if key in data}
+    """``strategy``, ``[params]``, ``[account]``, ``[[probes]]`` at the top are short for one of ``[[strategies]]``."""
+    single = {key: data.pop(key) for key in ("strategy", "params", "account", "probes") if key in data}
     if single and "strategies" in data:
         raise ConfigError(f"{sorted(single)[-1]} beside [[strategies]]; move it into an entry of that list")
     if single and "strategy" not in single:
@@ -394,6 +414,11 @@ def resolve_paths(config: Config, folder: Path, where: str) -> Config:
             entry = msgspec.structs.replace(entry, strategy=f"{folder / Path(file).expanduser()}:{name}")
         at = f"$.strategies[{n}]" if len(config.strategies) > 1 else "$"
         _absolute(entry.params, folder, f"{where}: {at}.params")
+        probes = [
+            msgspec.structs.replace(probe, model=str(folder / Path(probe.model).expanduser()) if probe.model else "")
+            for probe in entry.probes
+        ]
+        entry = msgspec.structs.replace(entry, probes=probes)
         entries.append(entry)
     params = dict(config.feed_params)
     if isinstance(params.get("tapes"), str):

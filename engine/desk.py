@@ -24,6 +24,7 @@ from engine.errors import StrategyError
 from engine.instruments import MICRO, Instrument
 from engine.orders import OrderFlag, OrderType, TimeInForce
 from engine.parent import Parent, ParentOrder
+from engine.signals import part_to_come
 
 _PEGS = {"primary": OrderType.PEG_PRIMARY, "market": OrderType.PEG_MARKET, "mid": OrderType.PEG_MID}
 _DAY, _IOC = int(TimeInForce.DAY), int(TimeInForce.IOC)
@@ -158,6 +159,8 @@ class Desk:
     def signal(self, symbol: str) -> events.Signal | None:
         """What the strategy's probe of an instrument measured last; None before the first full windows.
 
+        None, too, once it is older than ``stale_ns`` of its model: what a model foretold has happened by then.
+
         Raises
         ------
         StrategyError
@@ -166,7 +169,15 @@ class Desk:
         i = self._index[symbol]
         if symbol not in self._broker.probed[self._account]:
             raise StrategyError(f"no probe measures {symbol}; declare probes = (Probe(symbol={symbol!r}), ...)")
-        return self._broker.signal(self._account, i)
+        signal, model = self._broker.signal(self._account, i), self._broker.models[self._account].get(symbol)
+        if signal is not None and model is not None and signal.age(self.now) > model.stale_ns:
+            return None
+        return signal
+
+    def weight(self, signal: events.Signal) -> float:
+        """How much of what a signal foretells is still to come at its age now: from 1 down to 0; 1 without a model."""
+        model = self._broker.models[self._account].get(signal.symbol)
+        return 1.0 if model is None else part_to_come(model.horizon_cdf, signal.age(self.now))
 
     def position(self, symbol: str) -> int:
         """What we hold (negative: short), as far as we have heard."""

@@ -52,6 +52,7 @@ def recipe(
                 strategy=class_name(type(strategy)),
                 params=msgspec.to_builtins(strategy.params, enc_hook=str),
                 account=account,
+                probes=list(strategy.probes),
             )
             for strategy, account in zip(strategies, accounts, strict=True)
         ],

@@ -274,6 +274,7 @@ def _venue(
         accounts=accounts,
         wakes=[strategy.wake for strategy in strategies],
         wants=[wants(strategy) for strategy in strategies],
+        probes=[strategy.probes for strategy in strategies],
         journal=journal,
         panels=feed.tape.panels,
     )

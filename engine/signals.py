@@ -27,6 +27,7 @@ window's changes of the touch. Where nothing is in a window that is divided by, 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Literal
 
@@ -50,10 +51,12 @@ class Probe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     """What is measured for a strategy along the walk: ``desk.signal(symbol)`` shows it, ``Wake(signal=…)`` wakes by it.
 
     ``model`` is the folder of a model (``engine.model_file``), or "" for the values alone; its clock must be ``clock``.
+    ``content`` is the hash that it must have, "" any: what a run writes down names the model that it had.
     """
 
     symbol: str
     model: str = ""
+    content: str = ""
     clock: Clock = "trade"
 
     def __post_init__(self) -> None:
@@ -77,3 +80,21 @@ def check_probes(probes: Sequence[Probe], *, signal: str, who: str) -> None:
         raise ConfigError(f"{who}: Wake(signal={signal!r}) wakes by a probe, but there is none; declare probes")
     if signal in (*CLASSES, "move") and not any(probe.model for probe in probes):
         raise ConfigError(f"{who}: Wake(signal={signal!r}) needs a model's probabilities; give a probe a model")
+
+
+def part_to_come(horizon_cdf: Sequence[tuple[int, float]], age_ns: int) -> float:
+    """How much of what a signal foretells is still to come: 1 - CDF(age), straight lines between its points.
+
+    Parameters
+    ----------
+    horizon_cdf : sequence of (ns, part)
+        Part of the model's horizons that have passed by then, ascending; from (0, 0) on. Empty: nothing ever passes.
+    """
+    points = [(0, 0.0), *horizon_cdf]
+    k = bisect_right(points, age_ns, key=lambda point: point[0])
+    if k == 0:
+        return 1.0
+    if k == len(points):
+        return 1.0 - points[-1][1]
+    (start, low), (end, high) = points[k - 1], points[k]
+    return 1.0 - (low + (high - low) * (age_ns - start) / (end - start))

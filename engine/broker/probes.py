@@ -9,7 +9,19 @@ from __future__ import annotations
 
 from engine.broker.kernel import kernel
 from engine.broker.signal_kernels import feature_values, in_session, is_ready, note_clear, note_touch, note_trade
-from engine.broker.state import books_of, features_of, probes_of, sessions_of, sides_of, touched_of, values_of
+from engine.broker.state import (
+    books_of,
+    chances_of,
+    features_of,
+    forest_of,
+    probes_of,
+    sessions_of,
+    sides_of,
+    touched_of,
+    trees_of,
+    values_of,
+)
+from engine.broker.trees import forecast_into
 from engine.tape import Flag, Kind
 
 TRADE, EXECUTE, CLEAR = int(Kind.TRADE), int(Kind.EXECUTE), int(Kind.CLEAR)
@@ -44,6 +56,9 @@ def probe_group(w, count, ts):
             p.fresh = 0
             if measure(w, book, k - 1, ts) and is_ready(features_of(w)[k - 1]):
                 feature_values(features_of(w)[k - 1], values_of(w, k - 1))
+                if trees_of(w)[k - 1].n_trees > 0:
+                    nodes, roots, depths, values, table = forest_of(trees_of(w)[k - 1])
+                    forecast_into(nodes, roots, depths, values, table, values_of(w, k - 1), chances_of(w, k - 1))
                 p.fresh, p.seen = 1, 1
                 p.ts, p.tick = ts, features_of(w)[k - 1].ticks
             k = p.next

@@ -26,6 +26,7 @@ from engine.broker.latency import quantile_table
 from engine.broker.models import Account, BrokerConfig, Latency, Lognormal, RiskConfig
 from engine.broker.orders import R_CANCEL, R_EXPIRE, R_FILL
 from engine.broker.otc import CloseMarket, Dealer, Moment
+from engine.broker.probe_models import model_of
 from engine.broker.service import (
     kill_account,
     read_levels,
@@ -370,6 +371,8 @@ class SimulatedBroker:
         features = self._own("features", np.zeros(len(different), state.FEATURE_STATE))
         self._own("values", np.zeros(state.N_VALUES * len(different)))
         self._own("chances", np.zeros(state.N_CHANCES * len(different)))
+        trees = self._own("trees", np.zeros(len(different), state.TREES))
+        models = {probe: model for probe in different if (model := model_of(probe))}
         for k, probe in enumerate(different):
             if probe.symbol not in self._index:
                 raise ConfigError(f"a probe names {probe.symbol!r}, but this run has {self.symbols}")
@@ -378,6 +381,10 @@ class SimulatedBroker:
             book = self._tables["books"][self._seen_from + i]
             table[k]["next"], book["probe"] = book["probe"], k + 1
             book["wants"] |= state.WANT_PROBE
+            if probe in models:
+                trees[k] = models[probe].trees.record()[0]
+        self._models = models  # whose arrays the kernel reads
+        self.models = [{one.symbol: models[one].manifest for one in owned if one in models} for owned in probes]
         for account, owned in enumerate(probes):
             check_probes(owned, signal=wakes[account].signal, who=f"account {self.accounts[account].name}")
             for probe in owned:
@@ -770,7 +777,7 @@ class SimulatedBroker:
         k = int(self._tables["ledger"][account * len(self.instruments) + instrument]["probe"]) - 1
         if k < 0 or not (probe := self._tables["probes"][k])["seen"]:
             return None
-        first, has_model = k * state.N_VALUES, bool(self.probed[account][self.symbols[instrument]].model)
+        first, has_model = k * state.N_VALUES, self.symbols[instrument] in self.models[account]
         chances = self._tables["chances"][k * state.N_CHANCES :][: state.N_CHANCES] if has_model else ()
         return events.Signal(
             int(probe["ts"]), self.symbols[instrument], int(probe["tick"]),

@@ -21,6 +21,7 @@ from engine.broker.impact import IMPACT
 from engine.broker.impact_tables import TABLE
 from engine.broker.kernel import kernel
 from engine.broker.signal_kernels import FEATURE_STATE
+from engine.broker.trees import KNOTS, NODE, TREES
 from engine.journal import RECORD
 from engine.signals import CLASSES, NAMES
 from engine.tape import ROW
@@ -54,7 +55,7 @@ WORLD = _ints(
     "p_rows n_rows p_books p_sides p_sizes p_far p_takes p_accounts p_ledger p_orders p_arrivals p_reports p_inbox "
     "p_records p_group p_touched p_sessions p_actions p_sources p_market "
     "p_entry_table p_response_table p_feed_table p_rings p_purses p_impacts p_impact_table p_shifts "
-    "p_probes p_features p_values p_chances "
+    "p_probes p_features p_values p_chances p_trees "
     # sizes of tables
     "n_books n_accounts n_instruments cap_far cap_takes cap_orders cap_arrivals cap_reports cap_inbox cap_records "
     "cap_group cap_shifts n_wanting n_currencies n_sessions n_actions n_sources cap_market n_probes "
@@ -286,3 +287,19 @@ def values_of(w, k):
 def chances_of(w, k):
     """The k-th probe's last probabilities: down, flat, up."""
     return carray(_pointer(w.p_chances + 8 * N_CHANCES * k), (N_CHANCES,), np.float64)
+
+
+@kernel
+def trees_of(w):
+    """The model of each probe; without one it has no trees."""
+    return carray(_pointer(w.p_trees), (w.n_probes,), TREES)
+
+
+@kernel
+def forest_of(t):
+    """The arrays of a model, as ``forecast_into`` takes them."""
+    nodes = carray(_pointer(t.p_nodes), (t.n_nodes,), NODE)
+    roots = carray(_pointer(t.p_roots), (t.n_trees + 1,), np.int64)
+    depths = carray(_pointer(t.p_depths), (t.n_trees,), np.int64)
+    values = carray(_pointer(t.p_values), (t.n_leaves, t.n_classes), np.float64)
+    return nodes, roots, depths, values, carray(_pointer(t.p_calibration), (t.n_classes, KNOTS), np.float64)

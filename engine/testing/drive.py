@@ -12,6 +12,7 @@ from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig, RiskConfig
 from engine.events import Event, Quote
 from engine.journal import RECORD, Journal
+from engine.signals import Probe
 from engine.strategy import Wake
 from engine.tape import Tape
 from engine.testing.generators import Step, act, chunks_of
@@ -29,10 +30,13 @@ class Scenario:
     seed: int = 0
     cash: int = 1_000_000_000
     wants: list[tuple[bool, bool]] = field(default_factory=list)
+    probes: list[tuple[Probe, ...]] = field(default_factory=list)
 
     def broker(self, make: Any, journal: Journal, **more: Any) -> Any:
         """The broker that ``make`` builds for this scenario."""
         manifest, count = self.tape.manifest, len(self.programs)
+        if self.probes:
+            more["probes"] = self.probes
         return make(
             manifest.instruments,
             sessions=self.tape.sessions,
@@ -60,6 +64,7 @@ class Sight(NamedTuple):
     positions: list[int]
     cash: list[int]
     open_orders: list[Any]
+    signals: list[Any]
     next_timer: int
 
 
@@ -116,6 +121,7 @@ def _look(broker: Any, account: int, event: Event, scenario: Scenario) -> Sight:
         [broker.position(account, i) for i in every],
         [broker.cash(account, currency) for currency in ("EUR", "USD")],
         [tuple(order) for order in broker.open_orders(account)],
+        [broker.signal(account, i) for i in every] if scenario.probes else [],
         broker.next_timer,
     )
 

@@ -311,8 +311,8 @@ def tapes(draw: st.DrawFn, kind: str = "any", most_moves: int = 40, days: int = 
 
 
 @st.composite
-def busy_tapes(draw: st.DrawFn, kind: str = "any", n_moves: int = 2_500, most: int = 1) -> Tape:
-    """A tape of two sessions with hundreds of trades in each, so that long windows fill; its moves come from a seed."""
+def busy_tapes(draw: st.DrawFn, kind: str = "any", most: int = 1, days: int = 2, n_moves: int = 2_500) -> Tape:
+    """A tape with hundreds of trades, so that long windows fill, in one session or two; its moves come from a seed."""
     named = draw(instruments(kind, most))
     rng = np.random.Generator(np.random.Philox(draw(st.integers(0, 2**32))))
     played = rng.integers(0, 256, (n_moves, 5))
@@ -326,7 +326,9 @@ def busy_tapes(draw: st.DrawFn, kind: str = "any", n_moves: int = 2_500, most: i
         for name, value in row.items():
             array[at][name] = value
     first, middle, last = (int(array["ts_event"][k]) for k in (0, len(array) // 2, -1))
-    sessions = [(first + draw(st.sampled_from((0, 9))), middle), (middle + draw(st.sampled_from((0, 200))), last)]
+    sessions = [(first + draw(st.sampled_from((0, 9))), last)]
+    if days > 1 and draw(st.booleans()):
+        sessions = [(sessions[0][0], middle), (middle + draw(st.sampled_from((7, 200))), last)]
     return Tape(array, Manifest(name="busy", instruments=named, sessions=sessions, synthetic=True))
 
 

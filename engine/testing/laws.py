@@ -170,7 +170,7 @@ class StrategyLaws:
         broker = _Watched(
             tape.instruments, sessions=tape.sessions, actions=tape.manifest.actions, config=self._models(tape),
             risk=self.risk, accounts=[Account(cash=dict.fromkeys(sorted(currencies), 10**13))], wakes=[strategy.wake],
-            wants=[wants(strategy)], journal=_Kept(), panels=tape.panels,
+            wants=[wants(strategy)], probes=[strategy.probes], journal=_Kept(), panels=tape.panels,
         )  # fmt: skip
         for _ in wakeups(strategy, Pieces(tape, at), broker):
             pass

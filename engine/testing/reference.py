@@ -28,17 +28,21 @@ from numpy.typing import NDArray
 from engine import events
 from engine.broker.impact import NoImpact
 from engine.broker.models import Account, BrokerConfig, Lognormal, RiskConfig
+from engine.broker.probe_models import model_of
+from engine.broker.trees import Trees
 from engine.events import Event
 from engine.instruments import Instrument
 from engine.journal import RECORD, Journal, RecordKind
 from engine.orders import Op, Reason, TimeInForce
+from engine.signals import Probe
 from engine.strategy import Wake
 from engine.tape import ROW, CorporateAction, Flag, Kind
 from engine.testing import philox
 from engine.testing.reference_book import Row
 from engine.testing.reference_orders import Order, Report, Request
 from engine.testing.reference_venue import Venue
-from engine.testing.reference_view import AccountView, Displaced, SeenMarket, order_event
+from engine.testing.reference_view import AccountView, Displaced, Measured, SeenMarket, order_event
+from engine.testing.signal_twin import SignalTwin
 
 NEVER = 2**62
 START, ROWS, SEE, ARRIVE, END, REPORT, TIMER = range(1, 8)  # phases at equal time
@@ -82,6 +86,7 @@ class ReferenceBroker:
         wakes: Sequence[Wake] = (Wake(),),
         wants: Sequence[tuple[bool, bool]] = ((True, True),),
         journal: Journal | None = None,
+        probes: Sequence[Sequence[Probe]] = (),
         two_cursors: bool = False,
     ) -> None:
         self.instruments = list(instruments)
@@ -104,7 +109,7 @@ class ReferenceBroker:
         self._shift = self._fixed_feed if one_pass else 0  # strategy's clock minus its time on the line
         self._one_pass = one_pass
 
-        self._seen = SeenMarket(self.instruments)
+        self._seen = SeenMarket(self.instruments, self._measured(probes))
         self._views = [AccountView(dict(account.cash)) for account in accounts]
         self._now = [0 for _ in accounts]
         self._numbers = [0 for _ in accounts]
@@ -130,6 +135,17 @@ class ReferenceBroker:
         for number, action in enumerate(actions):
             self._when(action.ts_event, START, (0, number), lambda action=action: self.venue.corporate_action(action))
         self._run = self._walk()
+
+    def _measured(self, probes: Sequence[Sequence[Probe]]) -> list[Measured]:
+        found = []
+        sessions = self.sessions or [(-NEVER, NEVER)]
+        for account, owned in enumerate(probes):
+            for probe in owned:
+                index, model = self.symbols.index(probe.symbol), model_of(probe)
+                twin = SignalTwin(self.instruments[index].tick, sessions, probe.clock)
+                forecast = None if model is None else _forecast(model.trees)
+                found.append(Measured(account, index, twin, forecast))
+        return found
 
     # ---- rows in, wakes out
 
@@ -425,6 +441,10 @@ class ReferenceBroker:
         """Market volume of the session so far."""
         return self._seen.volume[instrument]
 
+    def signal(self, account: int, instrument: int) -> Event | None:
+        """What the account's probe of an instrument measured last."""
+        return self._seen.measured.get(self._seen.place(account, instrument))
+
     def position(self, account: int, instrument: int) -> int:
         """As known by delivered reports."""
         return self._views[account].position.get(instrument, 0)
@@ -461,6 +481,10 @@ class ReferenceBroker:
             record[name] = value
         self._written.append(record)
         self.journal.append(record)
+
+
+def _forecast(trees: Trees) -> Callable[[list[float]], list[float]]:
+    return lambda values: trees.probabilities([values])[0].tolist()
 
 
 def _table(latency: int | Lognormal) -> list[int]:

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from engine import events
-from engine.events import Event
+from engine.events import Event, Signal
 from engine.instruments import Instrument
 from engine.journal import RecordKind
 from engine.strategy import Wake
 from engine.tape import Kind
 from engine.testing.reference_book import ASK, BID, Book, Change, Row
 from engine.testing.reference_orders import Order, Report
+from engine.testing.signal_twin import SignalTwin, Touch
 
-Touch = tuple[int, int, int, int]  # bid, ask, bid size, ask size
 Displaced = dict[int, int]  # by instrument: how far its book stands from the recorded one
+
+
+@dataclass
+class Measured:
+    """A probe: whose it is, and what it measures with."""
+
+    account: int
+    instrument: int
+    twin: SignalTwin
+    forecast: Callable[[list[float]], list[float]] | None  # a model's
+
+
+Probed = Sequence[Measured]
 
 
 @dataclass
@@ -63,17 +76,19 @@ class AccountView:
 class SeenMarket:
     """The rows as strategies have received them, group by group, displaced as far as they can know."""
 
-    def __init__(self, instruments: list[Instrument]) -> None:
+    def __init__(self, instruments: list[Instrument], probes: Probed = ()) -> None:
         self.instruments = instruments
+        self.probes = probes
+        self.measured: dict[int, Signal] = {}  # by place among ``probes``, the last one
         self.books = [Book(instrument.levels) for instrument in instruments]  # displaced
         self.displacement = [0] * len(instruments)
         self.volume = [0] * len(instruments)
         self.cause = (-1, 0)  # (sequence number, source) of the last row
         self.group: list[Row] = []
-        self.before: dict[int, Touch] = {}  # by instrument touched, in order of first touch
+        self.before: dict[int, tuple[int, int, int, int]] = {}  # by instrument touched, in order of first touch
         self.changed: dict[int, tuple[int, int, int]] = {}  # last changed level: side, price as recorded, size
 
-    def touch(self, index: int) -> Touch:
+    def touch(self, index: int) -> tuple[int, int, int, int]:
         (bid, bid_size), (ask, ask_size) = self.books[index].best(BID), self.books[index].best(ASK)
         return bid, ask, bid_size, ask_size
 
@@ -93,6 +108,9 @@ class SeenMarket:
         self.cause = cause
         if row.kind in (Kind.TRADE, Kind.EXECUTE):
             self.volume[index] += row.size
+        for probe in self.probes:
+            if probe.instrument == index:
+                probe.twin.take(row)
         here = self.displacement[index]
         changes = [change for change in self.books[index].apply(row.displaced(here)) if change.in_view]
         if changes:
@@ -105,6 +123,8 @@ class SeenMarket:
         group, before, changed = self.group, self.before, self.changed
         self.group, self.before, self.changed = [], {}, {}
         ts = group[-1].ts_event
+        fresh = {place: signal for index in before for place, signal in self._measure(ts, index)}
+        self.measured |= fresh
         for row in group:
             symbol = self.instruments[row.instrument].symbol
             wish, event = _row_event(row.displaced(self.displacement[row.instrument]), symbol)
@@ -116,11 +136,33 @@ class SeenMarket:
             for account, wake in enumerate(wakes):
                 if index in changed and wake.on_depth and _wants_symbol(wake, symbol):
                     yield account, self._depth_event(ts, index, *changed[index])
-            if self.touch(index) == touch_before:
-                continue
             for account, wake in enumerate(wakes):
+                if self.touch(index) == touch_before:
+                    break
                 if _wants_symbol(wake, symbol) and self._wants_quote(wake, accounts[account], index):
                     yield account, events.Quote(ts, symbol, *self.touch(index))
+            for account, wake in enumerate(wakes):
+                place = self.place(account, index)
+                if place in fresh and _wants_symbol(wake, symbol) and _wants_signal(wake, fresh[place]):
+                    yield account, fresh[place]
+
+    def place(self, account: int, index: int) -> int:
+        """Of the account's probe of an instrument among ``probes``; -1 without one."""
+        for place, probe in enumerate(self.probes):
+            if (probe.account, probe.instrument) == (account, index):
+                return place
+        return -1
+
+    def _measure(self, ts: int, index: int) -> Iterator[tuple[int, Signal]]:
+        """(place, signal) of the probes that have a sample of the group just ended."""
+        symbol, touch = self.instruments[index].symbol, Touch(*self.touch(index))
+        for place, probe in enumerate(self.probes):
+            if probe.instrument != index:
+                continue
+            sample = probe.twin.group_ends(ts, touch, self.displacement[index])
+            if sample is not None and sample.is_ready:
+                chances = probe.forecast(sample.values) if probe.forecast else ()
+                yield place, Signal(ts, symbol, sample.tick, tuple(sample.values), tuple(chances))
 
     def _depth_event(self, ts: int, index: int, side: int, price: int, size: int) -> Event:
         return events.Depth(
@@ -141,6 +183,15 @@ class SeenMarket:
 
 def _wants_symbol(wake: Wake, symbol: str) -> bool:
     return not wake.symbols or symbol in wake.symbols
+
+
+def _wants_signal(wake: Wake, signal: Signal) -> bool:
+    if wake.signal in ("", "any"):
+        return wake.signal == "any"
+    if not signal.probabilities:
+        return False
+    down, flat, up = signal.probabilities
+    return {"down": down, "flat": flat, "up": up, "move": max(down, up)}[wake.signal] > wake.above
 
 
 def _as_depth(row: Row, change: Change, displacement: int) -> tuple[int, int, int]:

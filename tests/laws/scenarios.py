@@ -11,6 +11,8 @@ from msgspec.structs import replace as replace_fields
 from engine import kernel_cache
 from engine.broker.impact import Impact, NoImpact
 from engine.broker.models import RiskConfig
+from engine.signals import Probe
+from engine.strategy import Wake
 from engine.testing import generators as g
 from engine.testing.drive import Scenario, Transcript
 
@@ -57,6 +59,37 @@ def moving_scenarios(draw: st.DrawFn, kind: str = "any", one_pass: bool = True) 
         config=replace_fields(plain.config, impact=impact),
         risk=RiskConfig(collar_ppm=0),
     )
+
+
+@st.composite
+def probed_scenarios(draw: st.DrawFn, kind: str = "any", one_pass: bool = True, model: str = "") -> Scenario:
+    """A busy tape whose signals each account looks at, and trades on while we move the market or not."""
+    tape = draw(g.busy_tapes(kind, most=2))
+    symbols = [instrument.symbol for instrument in tape.instruments]
+    accounts = draw(st.integers(1, 2))
+    span = int(tape.rows["ts_event"][-1] - tape.rows["ts_event"][0])
+    seldom = Wake(every_ns=1 + span // draw(st.sampled_from((12, 40))))
+    wishes = ("", "any", "up", "down", "flat", "move") if model else ("", "any")
+    wakes = [draw(st.sampled_from((seldom, seldom, draw(g.wakes())))) for _ in range(accounts)]
+    return Scenario(
+        tape=tape,
+        programs=[draw(g.eager_programs(most=40)) for _ in range(accounts)],
+        wakes=[replace_fields(w, signal=draw(st.sampled_from(wishes)), above=draw(ABOVE)) for w in wakes],
+        config=draw(g.broker_configs(one_pass=one_pass, symbols=symbols)),
+        risk=RiskConfig(collar_ppm=0),
+        seed=draw(st.integers(0, 2**40)),
+        wants=[(draw(st.booleans()), draw(st.booleans())) for _ in range(accounts)],
+        probes=[tuple(draw(_probe(symbol, model)) for symbol in symbols) for _ in range(accounts)],
+    )
+
+
+ABOVE = st.sampled_from((0.0, 0.35, 0.5))
+
+
+def _probe(symbol: str, model: str) -> st.SearchStrategy[Probe]:
+    if not model:
+        return st.builds(Probe, symbol=st.just(symbol), clock=st.sampled_from(("trade", "quote")))
+    return st.builds(Probe, symbol=st.just(symbol), model=st.just(model))
 
 
 def _moves(impact: Impact) -> bool:
