@@ -99,6 +99,10 @@ exhibits = App(name="exhibits", help="Write a paper's exhibits from your data, a
 app.command(exhibits)
 keys = App(name="keys", help="Make, list and revoke the keys that feed, broker and clients prove themselves with.")
 app.command(keys)
+train = App(name="train", help="Fit models to recorded markets, judge them on later ones, and keep them as files.")
+app.command(train)
+forest = App(name="forest", help="Read what a training of forests left.")
+app.command(forest)
 
 
 @app.command
@@ -901,6 +905,44 @@ def z_spread(
     from engine.exhibits_command import z_spread_command
 
     return z_spread_command(source, out, html, yields, weights, knots, output)
+
+
+@train.command(name="forest")
+def train_forest(config: str, *, out: Path | None = None, overwrite: bool = False, output: Output = PLAIN) -> int:
+    """Fit random forests that forecast the mid's direction, beside simpler models and guesses; needs the extra `learn`.
+
+    Example: tickwright train forest forest_2013 --out models/mine
+
+    Parameters
+    ----------
+    config
+        A TOML file of stocks and horizons, or the name of one that ships.
+    out
+        The folder for models, table and results; models/NAME by default.
+    overwrite
+        Replace it.
+    """
+    from engine.forest_command import train_command
+
+    return train_command(config, out, overwrite, output)
+
+
+@forest.command(name="report")
+def forest_report(folder: Path, *, html: Path | None = None, output: Output = PLAIN) -> int:
+    """Show what a training found: accuracy by stock and horizon, each number beside guesses and with its error.
+
+    Example: tickwright forest report models/forest_2013 --html forest.html
+
+    Parameters
+    ----------
+    folder
+        What `train forest` wrote.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    """
+    from engine.forest_command import report_command
+
+    return report_command(folder, html, output)
 
 
 KeyRoles = Annotated[tuple[Literal["md", "push", "orders", "admin"], ...], Parameter(name="--role")]

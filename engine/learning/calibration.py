@@ -17,6 +17,7 @@ from engine.errors import ConfigError
 Floats = NDArray[np.float64]
 
 LEAST = 1e-3  # a fraction below is taken as this: no forest is that sure
+LEAST_POWER = 0.05  # a model that says nothing on later samples keeps its order of them, at next to no confidence
 
 
 def fit_calibration(fractions: Floats, y: NDArray[np.int64]) -> Floats:
@@ -44,7 +45,7 @@ def fit_calibration(fractions: Floats, y: NDArray[np.int64]) -> Floats:
         return -float(np.vdot(came, np.log(np.maximum(p, 1e-300)))) / n, slope
 
     start = np.concatenate([[1.0], np.zeros(classes - 1)])
-    bounds = [(0.0, 20.0)] + [(-20.0, 20.0)] * (classes - 1)
+    bounds = [(LEAST_POWER, 20.0)] + [(-20.0, 20.0)] * (classes - 1)
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     worth = found[0] * np.log(np.maximum(np.linspace(0, 1, KNOTS), LEAST)) + np.append(found[1:], 0.0)[:, None]
     return np.exp(worth - worth.max())

@@ -35,16 +35,21 @@ class ForestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     trees: int = 120
     depth: int = 8
-    leaf: int = 100  # samples at least
+    leaf: int = 100  # samples at least ...
+    leaf_horizons: int = 4  # ... and times the horizon: neighbours share their labels, a leaf should hold several
     features: int = 4  # tried at a split
     sample: float = 0.5  # part of the samples that a tree sees
     balance: Literal["weights", "resample", "none"] = "weights"  # what is done about rare classes
     most_samples: int = 40_000  # to fit on, evenly spread over the training days
 
+    def at(self, horizon: int) -> ForestSettings:
+        """With the leaves that a horizon in ticks asks for."""
+        return msgspec.structs.replace(self, leaf=max(self.leaf, self.leaf_horizons * horizon))
+
     def __post_init__(self) -> None:
         for name, least, most in (
-            ("trees", 1, 10_000), ("depth", 1, 64), ("leaf", 1, 1 << 30), ("features", 1, 1 << 10),
-            ("sample", 1e-6, 1), ("most_samples", 100, 1 << 30),
+            ("trees", 1, 10_000), ("depth", 1, 64), ("leaf", 1, 1 << 30), ("leaf_horizons", 0, 1_000),
+            ("features", 1, 1 << 10), ("sample", 1e-6, 1), ("most_samples", 100, 1 << 30),
         ):  # fmt: skip
             if not least <= getattr(self, name) <= most:
                 raise ConfigError(f"forest.{name} is {getattr(self, name)}, but must be from {least:g} to {most:g}")
