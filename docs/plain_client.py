@@ -18,7 +18,7 @@ from pathlib import Path
 import msgpack
 import zmq
 
-PROTOCOL, SCHEMA = [1, 0], bytes.fromhex("6119551fea7e4b1f5978b5214ddab533")
+PROTOCOL, SCHEMA = [1, 1], bytes.fromhex("67215d5f334c97afb43ce691baf2cca7")
 ROW = struct.Struct("<7qHBbHH")  # ts_event ts_recv order_id price size price2 size2 instrument kind side level flags
 QUOTE, CLOCK = 1, 13  # kinds of rows
 LIMIT, DAY = 1, 0

@@ -7,9 +7,14 @@ micro-units of currency; ``Instrument`` turns them into what people say. ``side`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from struct import Struct, pack
+
 import msgspec
 
-from engine.signals import NAMES
+from engine.signals import CLASSES, NAMES
+
+_VALUES, _CHANCES = Struct(f"<{len(NAMES)}d"), Struct(f"<{len(CLASSES)}d")
 
 
 class Event(msgspec.Struct, frozen=True, tag=True, gc=False):
@@ -98,8 +103,24 @@ class Signal(Event, frozen=True, tag=True, gc=False):
 
     symbol: str
     tick: int  # of the probe's clock, in its session
-    values: tuple[float, ...]  # in the order of ``engine.signals.NAMES``
-    probabilities: tuple[float, ...] = ()  # that the mid moves down, stays, moves up; none without a model
+    numbers: bytes  # float64, little-endian: the values and, with a model, three probabilities; so they travel exactly
+
+    @classmethod
+    def of(
+        cls, ts: int, symbol: str, tick: int, values: Sequence[float], probabilities: Sequence[float] = ()
+    ) -> Signal:
+        """From numbers."""
+        return cls(ts, symbol, tick, pack(f"<{len(values) + len(probabilities)}d", *values, *probabilities))
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The signals, in the order of ``engine.signals.NAMES``."""
+        return _VALUES.unpack_from(self.numbers)
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """That the mid moves down, stays, moves up; empty without a model."""
+        return _CHANCES.unpack_from(self.numbers, _VALUES.size) if len(self.numbers) > _VALUES.size else ()
 
     def value(self, name: str) -> float:
         """One signal by its name."""
@@ -108,6 +129,11 @@ class Signal(Event, frozen=True, tag=True, gc=False):
     def age(self, now: int) -> int:
         """ns since it was true at the venue, by the strategy's clock ``now``."""
         return now - self.ts_event
+
+    def check(self) -> None:
+        """Raise ValueError if it holds another count of numbers than a probe measures."""
+        if len(self.numbers) not in (_VALUES.size, _VALUES.size + _CHANCES.size):
+            raise ValueError(f"a signal of {len(self.numbers)} bytes")
 
 
 class Timer(Event, frozen=True, tag=True, gc=False):

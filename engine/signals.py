@@ -28,6 +28,7 @@ window's changes of the touch. Where nothing is in a window that is divided by, 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -72,10 +73,9 @@ def check_probes(probes: Sequence[Probe], *, signal: str, who: str) -> None:
     ConfigError
         If two are of one symbol, or the wake has nothing to wake it.
     """
-    symbols = [probe.symbol for probe in probes]
-    for symbol in symbols:
-        if symbols.count(symbol) > 1:
-            raise ConfigError(f"{who} has {symbols.count(symbol)} probes of {symbol}; give one, desk.signal shows one")
+    for symbol, n in Counter(probe.symbol for probe in probes).items():
+        if n > 1:
+            raise ConfigError(f"{who} has {n} probes of {symbol}; give one, desk.signal shows one")
     if signal and not probes:
         raise ConfigError(f"{who}: Wake(signal={signal!r}) wakes by a probe, but there is none; declare probes")
     if signal in (*CLASSES, "move") and not any(probe.model for probe in probes):

@@ -369,8 +369,8 @@ class SimulatedBroker:
         self.world["n_probes"] = len(different)
         table = self._own("probes", np.zeros(len(different), state.PROBE))
         features = self._own("features", np.zeros(len(different), state.FEATURE_STATE))
-        self._own("values", np.zeros(state.N_VALUES * len(different)))
-        self._own("chances", np.zeros(state.N_CHANCES * len(different)))
+        self._own("values", np.zeros(state.N_VALUES * len(different), "<f8"))
+        self._own("chances", np.zeros(state.N_CHANCES * len(different), "<f8"))
         trees = self._own("trees", np.zeros(len(different), state.TREES))
         models = {probe: model for probe in different if (model := model_of(probe))}
         for k, probe in enumerate(different):
@@ -777,12 +777,12 @@ class SimulatedBroker:
         k = int(self._tables["ledger"][account * len(self.instruments) + instrument]["probe"]) - 1
         if k < 0 or not (probe := self._tables["probes"][k])["seen"]:
             return None
-        first, has_model = k * state.N_VALUES, self.symbols[instrument] in self.models[account]
-        chances = self._tables["chances"][k * state.N_CHANCES :][: state.N_CHANCES] if has_model else ()
-        return events.Signal(
-            int(probe["ts"]), self.symbols[instrument], int(probe["tick"]),
-            tuple(self._tables["values"][first : first + state.N_VALUES].tolist()), tuple(map(float, chances)),
-        )  # fmt: skip
+        first, symbol = k * state.N_VALUES, self.symbols[instrument]
+        numbers = self._tables["values"][first : first + state.N_VALUES].tobytes()
+        if symbol in self.models[account]:
+            first = k * state.N_CHANCES
+            numbers += self._tables["chances"][first : first + state.N_CHANCES].tobytes()
+        return events.Signal(int(probe["ts"]), symbol, int(probe["tick"]), numbers)
 
     def position(self, account: int, instrument: int) -> int:
         """Size units held, as far as the account has heard."""

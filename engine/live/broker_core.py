@@ -37,6 +37,7 @@ from engine.live.messages import (
 from engine.live.shown import Shown
 from engine.loop import wakeups
 from engine.orders import OrderFlag, OrderType, TimeInForce
+from engine.signals import Probe
 from engine.strategy import Strategy, Wake
 from engine.tape import ROW, Kind, Tape
 
@@ -53,6 +54,7 @@ class Member(NamedTuple):
     wake: Wake = Wake()
     wants: tuple[bool, bool] = (True, True)  # fills, other events of its orders
     attached: bool = True  # False: a program without wakes, told of reports only
+    probes: tuple[Probe, ...] = ()
 
 
 class Stamp(NamedTuple):
@@ -146,6 +148,7 @@ class BrokerCore:
             accounts=[member.account for member in members],
             wakes=[member.wake for member in members],
             wants=[member.wants for member in members],
+            probes=[member.probes for member in members],
             journal=self.records,
             panels=tape.panels,
         )

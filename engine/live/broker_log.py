@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
+from struct import Struct
 
 import msgspec
 import numpy as np
@@ -17,15 +18,19 @@ from numpy.typing import NDArray
 from engine.broker.impact import Market as Day
 from engine.broker.impact import NoImpact, prepare
 from engine.broker.models import Account, BrokerConfig
+from engine.broker.probe_models import model_of
+from engine.config import StrategyConfig
 from engine.errors import ConfigError, TapeError
 from engine.live import messages
 from engine.live.broker_core import Applied, BrokerCore, Member, Stamp, apply_logged, bring_to
-from engine.live.messages import Hello, Market, Request
+from engine.live.messages import Hello, Market, ProbeTerms, Request, WakeTerms
 from engine.parent import Parent
+from engine.signals import Probe, check_probes
 from engine.strategy import Wake
 from engine.tape import ROW, Manifest, Tape
 
 LARGEST_PARENTS = 1 << 26
+_DOUBLE, _INT = Struct("<d"), Struct("<q")
 
 
 class Entry(IntEnum):
@@ -100,17 +105,58 @@ def wake_of(hello: Hello) -> tuple[Wake, tuple[bool, bool]]:
         on_status=terms.on_status,
         mid_moved_ticks=terms.mid_moved_ticks,
         symbols=terms.symbols,
+        signal=terms.signal,
+        above=_DOUBLE.unpack(_INT.pack(terms.above))[0],
     )
     return wake, (terms.fills, terms.orders)
 
 
-def members_of(accounts: Sequence[Account], joined: dict[int, Hello], attached: int) -> list[Member]:
-    """The first ``attached`` accounts are strategies', the others programs' without wakes."""
+def wake_terms(wake: Wake, wants: tuple[bool, bool], probes: Sequence[Probe]) -> WakeTerms:
+    """As a runner tells them."""
+    return WakeTerms(
+        wake.every_ns, wake.on_quote, wake.on_trade, wake.on_depth, wake.on_bar, wake.on_close, wake.on_status,
+        wake.mid_moved_ticks, wake.symbols, *wants, wake.signal, _INT.unpack(_DOUBLE.pack(wake.above))[0],
+        tuple(ProbeTerms(probe.symbol, probe.clock, probe.content) for probe in probes),
+    )  # fmt: skip
+
+
+def probes_of(hello: Hello, entry: StrategyConfig) -> tuple[Probe, ...]:
+    """What an attached strategy wants to be measured; models are those of the broker's own config, by their hash.
+
+    Raises
+    ------
+    ConfigError
+        If the config has no such model, or probes and wake make no sense.
+    """
+    assert hello.wake is not None
+    found = []
+    for terms in hello.wake.probes:
+        if terms.clock not in ("trade", "quote"):
+            raise ConfigError(f"the probe of {terms.symbol} has the clock {terms.clock!r}; there are trade and quote")
+        probe = Probe(symbol=terms.symbol, clock=terms.clock)  # type: ignore[arg-type]
+        if terms.content:
+            ours = [one.model for one in entry.probes if one.model and one.symbol == terms.symbol]
+            if not ours:
+                raise ConfigError(
+                    f"the strategy has a model for {terms.symbol}, but the broker's config names none; "
+                    f'add [[strategies.probes]] symbol = "{terms.symbol}", model = "…" to it'
+                )
+            probe = msgspec.structs.replace(probe, model=ours[0], content=terms.content)
+            model_of(probe)
+        found.append(probe)
+    check_probes(found, signal=hello.wake.signal, who=hello.account)
+    return tuple(found)
+
+
+def members_of(
+    accounts: Sequence[Account], joined: dict[int, Hello], strategies: Sequence[StrategyConfig]
+) -> list[Member]:
+    """The first accounts are those of ``strategies``, the others programs' without wakes."""
     members = []
     for n, account in enumerate(accounts):
-        if n < attached:
+        if n < len(strategies):
             wake, wants = wake_of(joined[n])
-            members.append(Member(account, wake, wants))
+            members.append(Member(account, wake, wants, probes=probes_of(joined[n], strategies[n])))
         else:
             members.append(Member(account, attached=False))
     return members

@@ -20,11 +20,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.config import Config
+from engine.errors import ConfigError
 from engine.live import messages as m
 from engine.live.allowance import PER_SECOND
 from engine.live.attachment import NO_REQUESTS, Attachment, digest_of
 from engine.live.broker_core import NOTHING, BadRequest, BrokerCore
-from engine.live.broker_log import Body, Entry, LogConflict, decode, encode, market_tape, members_of, rerun, with_days
+from engine.live.broker_log import (
+    Body,
+    Entry,
+    LogConflict,
+    decode,
+    encode,
+    market_tape,
+    members_of,
+    probes_of,
+    rerun,
+    wake_of,
+    with_days,
+)
 from engine.live.broker_recovery import remember, rows_kept
 from engine.live.latches import Latches
 from engine.live.logged_role import LoggedRole
@@ -167,7 +180,7 @@ class BrokerRole(LoggedRole):
             return False
         self.core = BrokerCore(
             market_tape(self.market, receiver.panels),
-            members_of(self.accounts, self._joined, self.strategies),
+            members_of(self.accounts, self._joined, self.config.strategies),
             broker=with_days(self.config.broker, self.market),
             risk=self.config.risk,
             seed=self.config.seed,
@@ -402,6 +415,12 @@ class BrokerRole(LoggedRole):
         first = self._joined.get(account)
         if first is not None and (first.wake, first.source) != (hello.wake, hello.source):
             return f"the strategy of '{hello.account}' is not the one that this session began with; start a new run"
+        try:
+            if hello.wake is not None and first is None:
+                wake_of(hello)
+                probes_of(hello, self.config.strategies[account])
+        except ConfigError as error:
+            return str(error)
         return ""
 
     def _attach(self, account: int, peer: bytes, hello: m.Hello) -> None:

@@ -20,7 +20,7 @@ import msgspec
 from engine import events
 from engine.live import schema
 
-PROTOCOL = (1, 0)  # major: others are refused; minor: fields may be appended, with defaults
+PROTOCOL = (1, 1)  # major: others are refused; minor: fields may be appended, with defaults
 BATCH_ROWS = 8_192  # most rows in one message
 PANEL_PART = 262_144  # most bytes of a panel in one message
 LARGEST_FEED_FRAME = 1 << 20  # bytes; more is not decoded
@@ -160,6 +160,14 @@ FeedReply = Market | Batch | PanelPart | Pushed | Refused
 # --- orders -----------------------------------------------------------------------------------------------------------
 
 
+class ProbeTerms(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
+    """``engine.signals.Probe``; of its model only the hash, since the broker opens none but those of its own config."""
+
+    symbol: Name
+    clock: Name
+    content: Word  # "" for a probe without a model
+
+
 class WakeTerms(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_unknown_fields=True):
     """``engine.strategy.Wake``, and whether the strategy listens to fills and to other events of its orders."""
 
@@ -174,6 +182,9 @@ class WakeTerms(msgspec.Struct, frozen=True, array_like=True, gc=False, forbid_u
     symbols: Annotated[tuple[Name, ...], msgspec.Meta(max_length=4_096)]
     fills: bool
     orders: bool
+    signal: Word = ""
+    above: Int = 0  # the float64's bits
+    probes: Annotated[tuple[ProbeTerms, ...], msgspec.Meta(max_length=4_096)] = ()
 
 
 class Hello(OrderMessage, frozen=True, array_like=True, tag="H", gc=False, forbid_unknown_fields=True):
@@ -308,6 +319,7 @@ class View(msgspec.Struct, frozen=True, array_like=True, gc=False):
     days: tuple[Int, ...] = ()  # close-of-day market, last known panel day, ...
     orders: Blob | None = None  # int64[n, 5] of ``open_orders``, if they changed
     contracts: Blob | None = None  # rows of the contract book that changed (``engine.live.contract_rows``)
+    signals: Annotated[tuple[events.Signal, ...], msgspec.Meta(max_length=4_096)] = ()  # of probes, those that changed
 
 
 class Watermark(Message, frozen=True, array_like=True, tag="K", gc=False):

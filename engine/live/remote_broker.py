@@ -17,6 +17,7 @@ from engine import events
 from engine.broker.impact import NoImpact
 from engine.broker.models import BrokerConfig, Latency, Otc, RiskConfig
 from engine.broker.otc import Dealer
+from engine.broker.probe_models import model_of
 from engine.broker.simulated import NEVER, SimulatedBroker
 from engine.contracts import Contract, pack
 from engine.errors import RunError
@@ -27,6 +28,7 @@ from engine.live.shown import digest_of
 from engine.orders import OrderType, TimeInForce
 from engine.panels import Panels
 from engine.rates.contract_values import open_market
+from engine.signals import Probe
 from engine.tape import Kind
 
 _LIMIT, _DAY = int(OrderType.LIMIT), int(TimeInForce.DAY)
@@ -46,6 +48,8 @@ class RemoteBroker:
         As the broker has them, sorted.
     otc : Otc
         How contracts are valued.
+    probes : sequence of Probe
+        What the broker measures for the account; the facts of their models are read here.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class RemoteBroker:
         currencies: Sequence[str],
         panels: Mapping[str, NDArray[Any]] | None = None,
         otc: Otc | None = None,
+        probes: Sequence[Probe] = (),
     ) -> None:
         self.instruments = list(instruments)
         self.symbols = [instrument.symbol for instrument in instruments]
@@ -80,6 +85,9 @@ class RemoteBroker:
         self._wakes: deque[Watermark] = deque()
         self._requests: list[Request] = []
         self._positions, self._volumes, self._shifts = (np.zeros(n, np.int64) for _ in range(3))
+        self.probed = [{probe.symbol: probe for probe in probes}]
+        self.models = [{probe.symbol: model.manifest for probe in probes if (model := model_of(probe))}]
+        self._signals: dict[int, events.Signal] = {}  # by instrument, the last one told
         self._currencies = list(currencies)
         self._cash = [0] * len(self._currencies)
         self._days = self.panels.markets
@@ -135,6 +143,9 @@ class RemoteBroker:
         _put(self._shifts, view.shifts)
         for i, money in _pairs(view.cash):
             self._cash[i] = money
+        for signal in (*view.signals, *((wake.event,) if type(wake.event) is events.Signal else ())):
+            signal.check()
+            self._signals[self.symbols.index(signal.symbol)] = signal
         self._close_days(view)
         if view.orders is not None:
             self._told = view.orders
@@ -214,6 +225,10 @@ class RemoteBroker:
     def volume(self, instrument: int) -> int:
         """As ``SimulatedBroker.volume``."""
         return int(self._volumes[instrument])
+
+    def signal(self, account: int, instrument: int) -> events.Signal | None:
+        """As ``SimulatedBroker.signal``."""
+        return self._signals.get(instrument)
 
     def position(self, account: int, instrument: int) -> int:
         """As ``SimulatedBroker.position``."""

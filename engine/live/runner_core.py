@@ -42,8 +42,9 @@ class RunnerCore:
     def __init__(self, tape: Tape, strategy: Strategy, *, accounts: list[Account], otc: Otc | None = None) -> None:
         used = [one.currency for one in tape.instruments] + [c for account in accounts for c in account.cash]
         self.broker = RemoteBroker(
-            tape.instruments, currencies=sorted(dict.fromkeys(used)), panels=tape.panels, otc=otc
-        )
+            tape.instruments, currencies=sorted(dict.fromkeys(used)), panels=tape.panels, otc=otc,
+            probes=strategy.probes,
+        )  # fmt: skip
         self.desk: Desk | None = None
         self.last = -1  # wake handled
         self.ended = False

@@ -22,7 +22,7 @@ from engine.config import Config, make_strategies
 from engine.errors import ConfigError
 from engine.live import messages as m
 from engine.live.attachment import digest_of
-from engine.live.broker_log import market_tape, pack_parents
+from engine.live.broker_log import market_tape, pack_parents, wake_terms
 from engine.live.broker_role import BEAT_NS, DONE, MILLISECOND, PATIENCE_NS
 from engine.live.logged_role import LoggedRole
 from engine.live.receiver import StreamReceiver
@@ -196,11 +196,7 @@ class RunnerRole(LoggedRole):
     def _hello(self) -> None:
         assert self.core is not None
         self._said_hello = self._now
-        wake, (fills, orders) = self.strategy.wake, wants(self.strategy)
-        terms = m.WakeTerms(
-            wake.every_ns, wake.on_quote, wake.on_trade, wake.on_depth, wake.on_bar, wake.on_close, wake.on_status,
-            wake.mid_moved_ticks, wake.symbols, fills, orders,
-        )  # fmt: skip
+        terms = wake_terms(self.strategy.wake, wants(self.strategy), self.strategy.probes)
         last, heard = self.core.last, self.core.broker.reports
         answered = max(last, self._outbox_end)
         self._send(m.Hello(m.PROTOCOL, m.schema_digest(), self.account, terms, self._source, answered, heard, last < 0))

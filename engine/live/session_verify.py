@@ -49,7 +49,7 @@ def repeat(folder: Path, config: Config, tape: Tape, journal: Journal) -> list[A
     accounts = [*(entry.account for entry in config.strategies), *(config.live.clients if config.live else ())]
     core = BrokerCore(
         Tape(tape.rows[:0], tape.manifest, tape.panels),
-        members_of(accounts, joined, len(config.strategies)),
+        members_of(accounts, joined, config.strategies),
         broker=with_days(config.broker, market),
         risk=config.risk,
         seed=config.seed,

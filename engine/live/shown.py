@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.broker.simulated import SimulatedBroker
+from engine.events import Signal
 from engine.live import contract_rows
 from engine.live.messages import View
 
@@ -35,6 +36,9 @@ class Shown:
         self._orders = b""
         self._stirred = False  # the runner has sent something since, and shows its orders with that
         self._contracts = contract_rows.Seen()
+        self._signals: dict[int, Signal | None] = {
+            i: None for i, symbol in enumerate(broker.symbols) if symbol in broker.probed[account]
+        }
 
     def changes(self) -> View:
         """What has changed since the last call (since nothing at all, on the first)."""
@@ -48,6 +52,7 @@ class Shown:
             days=self._moved_days(),
             orders=self._moved_orders(),
             contracts=None if broker.dealer is None else self._contracts.changes(broker.dealer.books[self._account]),
+            signals=self._new_signals() if self._signals else (),
         )
 
     def stir(self) -> None:
@@ -57,6 +62,15 @@ class Shown:
     def digest(self) -> bytes:
         """BLAKE2b-128 of positions, cash and open orders as last shown."""
         return digest_of(self._positions.told, self._cash, self._orders)
+
+    def _new_signals(self) -> tuple[Signal, ...]:
+        found: list[Signal] = []
+        for i, told in self._signals.items():
+            signal = self._broker.signal(self._account, i)
+            if signal is not None and signal != told:
+                self._signals[i] = signal
+                found.append(signal)
+        return tuple(found)
 
     def _moved_cash(self) -> tuple[int, ...]:
         found: list[int] = []

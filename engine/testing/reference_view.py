@@ -162,7 +162,7 @@ class SeenMarket:
             sample = probe.twin.group_ends(ts, touch, self.displacement[index])
             if sample is not None and sample.is_ready:
                 chances = probe.forecast(sample.values) if probe.forecast else ()
-                yield place, Signal(ts, symbol, sample.tick, tuple(sample.values), tuple(chances))
+                yield place, Signal.of(ts, symbol, sample.tick, sample.values, chances)
 
     def _depth_event(self, ts: int, index: int, side: int, price: int, size: int) -> Event:
         return events.Depth(

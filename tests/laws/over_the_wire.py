@@ -22,16 +22,20 @@ class OverTheWire:
 
     def __init__(
         self, instruments: Any, *, sessions: Any, actions: Any, config: Any, risk: Any, seed: int, accounts: Any,
-        wakes: Any, wants: Any, journal: Any, panels: Any = None,
+        wakes: Any, wants: Any, journal: Any, panels: Any = None, probes: Any = (),
     ) -> None:  # fmt: skip
         manifest = Manifest(instruments=instruments, sessions=list(sessions), actions=list(actions))
         tape = Tape(np.zeros(0, ROW), manifest, panels)
-        members = [Member(*each) for each in zip(accounts, wakes, wants, strict=True)]
+        probes = probes or [()] * len(accounts)
+        members = [
+            Member(*each, True, tuple(owned)) for *each, owned in zip(accounts, wakes, wants, probes, strict=True)
+        ]
         self.core = BrokerCore(tape, members, broker=config, risk=risk, seed=seed)
         self.journal, self.account = journal, 0
         currencies = self.core.venue.currencies
         self.remotes = [
-            RemoteBroker(instruments, currencies=currencies, panels=panels, otc=config.otc) for _ in accounts
+            RemoteBroker(instruments, currencies=currencies, panels=panels, otc=config.otc, probes=owned)
+            for owned in probes
         ]
         self.told: deque[tuple[int, m.Watermark]] = deque()
         self.next_timer = 0

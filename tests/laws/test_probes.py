@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from over_the_wire import OverTheWire
 from scenarios import assert_same, compiled, probed_scenarios
 
 from engine.broker.trees import NODE, Trees
@@ -53,6 +54,16 @@ def test_a_models_probabilities_along_the_walk_are_its_own_and_wake_when_they_ar
     model: str, data: st.DataObject
 ) -> None:
     agree(data, model)
+
+
+@settings(max_examples=6)
+@given(data=st.data())
+def test_an_attached_strategy_is_shown_the_signals_of_a_replay(model: str, data: st.DataObject) -> None:
+    scenario = data.draw(
+        probed_scenarios(one_pass=data.draw(st.booleans()), model=data.draw(st.sampled_from(("", model))))
+    )
+    at = data.draw(cuts(len(scenario.tape)))
+    assert_same(drive(OverTheWire, scenario, at), drive(compiled(), scenario))
 
 
 @pytest.mark.slow

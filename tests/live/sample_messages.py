@@ -44,10 +44,14 @@ WAKE = m.WakeTerms(
     symbols=("XYZ", "USD.RATES"),
     fills=True,
     orders=False,
+    signal="up",
+    above=4_603_579_539_098_121_011,  # 0.6
+    probes=(m.ProbeTerms("XYZ", "trade", "c0ffee"),),
 )
 FILLED = events.Filled(
     ts_event=MOMENT, order_id=7, symbol="XYZ", side=-1, price=1_000_100, size=60, leaves=40, maker=True, fee=-12_000
 )
+SIGNAL = events.Signal(ts_event=MOMENT, symbol="XYZ", tick=201, numbers=np.arange(21, dtype="<f8").tobytes())
 HAPPENED = {
     "Started": events.Started(ts_event=0),
     "Quote": events.Quote(ts_event=MOMENT, symbol="XYZ", bid=999_900, ask=1_000_100, bid_size=300, ask_size=200),
@@ -56,6 +60,7 @@ HAPPENED = {
     "Bar": events.Bar(ts_event=MOMENT, symbol="XYZ", open=1, high=4, low=1, close=2, volume=70_000),
     "Close": events.Close(ts_event=MOMENT, symbol="USD.RATES", panel_day=259),
     "Status": events.Status(ts_event=MOMENT, symbol="XYZ", state=4, price=0, volume=0, imbalance=-5),
+    "Signal": SIGNAL,
     "Timer": events.Timer(ts_event=MOMENT),
     "Accepted": events.Accepted(ts_event=MOMENT, order_id=7, symbol="XYZ", replaced=True),
     "Rejected": events.Rejected(ts_event=MOMENT, order_id=7, symbol="XYZ", reason="COLLAR"),
@@ -71,6 +76,7 @@ VIEW = m.View(
     days=(1, 259),
     orders=np.arange(5, dtype="<i8").tobytes(),
     contracts=b"\x01\x02",
+    signals=(SIGNAL,),
 )
 
 
@@ -86,14 +92,14 @@ FEED_MESSAGES = {
     "PanelPart axis": m.PanelPart("main", 3, "USD.RATES.axis_tenor", -1, 1, 2, DIGEST, b"\x00\x00\x80\x3f"),
 }
 FEED_REQUESTS = {
-    "Join": m.Join((1, 0), SCHEMA),
+    "Join": m.Join(m.PROTOCOL, SCHEMA),
     "WantRows": m.WantRows(1_001, 512),
     "WantPanel": m.WantPanel("USD.RATES.swap_rate", 259, 0),
     "Push": m.Push(17, rows(Kind.TRADE)),
 }
 FEED_REPLIES = {
     "Market": m.Market(
-        protocol=(1, 0),
+        protocol=m.PROTOCOL,
         schema=SCHEMA,
         stream="main",
         epoch=3,
@@ -111,8 +117,8 @@ FEED_REPLIES = {
     "Refused": m.Refused("VERSION", "the peer speaks protocol 2.0, this side 1.0"),
 }
 BROKER_REQUESTS = {
-    "Hello strategy": m.Hello((1, 0), SCHEMA, "maker", WAKE, "c0ffee", 41, 3, False),
-    "Hello program": m.Hello((1, 0), SCHEMA, "desk", None, "", -1, 3, False),
+    "Hello strategy": m.Hello(m.PROTOCOL, SCHEMA, "maker", WAKE, "c0ffee", 41, 3, False),
+    "Hello program": m.Hello(m.PROTOCOL, SCHEMA, "desk", None, "", -1, 3, False),
     "Progress nothing": m.Progress(42, []),
     "Progress": m.Progress(
         43,
@@ -133,7 +139,7 @@ BROKER_REQUESTS = {
     "Goodbye": m.Goodbye(),
 }
 BROKER_REPLIES = {
-    "Welcome": m.Welcome((1, 0), "paper-demo", 1, 43, 3, False),
+    "Welcome": m.Welcome(m.PROTOCOL, "paper-demo", 1, 43, 3, False),
     **{f"Watermark {name}": watermark(42, event, m.View()) for name, event in HAPPENED.items()},
     "Watermark view": watermark(43, HAPPENED["Timer"], VIEW),
     "Received": m.Received(-1, "a1b2.1", 7, False, False),

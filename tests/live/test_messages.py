@@ -123,7 +123,7 @@ STRUCTS = sorted(
     },
     key=lambda made: made.__name__,
 )
-ORDER_PATH = [s for s in STRUCTS if issubclass(s, m.OrderMessage)] + [*get_args(m.Request), m.WakeTerms]
+ORDER_PATH = [s for s in STRUCTS if issubclass(s, m.OrderMessage)] + [*get_args(m.Request), m.WakeTerms, m.ProbeTerms]
 TOLERANT = [s for s in STRUCTS if s not in ORDER_PATH]
 
 
@@ -131,12 +131,13 @@ def sample_of(struct: type) -> Any:
     """A message, or a part of one, of this type."""
     whole = [message for samples in SAMPLES.values() for message in samples.values()]
     parts = [part for message in whole for part in parts_of(message)]
+    parts += [deeper for part in parts if isinstance(part, msgspec.Struct) for deeper in parts_of(part)]
     return next(part for part in whole + parts if type(part) is struct)
 
 
 def parts_of(message: Any) -> list[Any]:
     values = [getattr(message, field.name) for field in msgspec.structs.fields(message)]
-    return [part for value in values for part in (value if isinstance(value, list) else [value])]
+    return [part for value in values for part in (value if isinstance(value, (list, tuple)) else [value])]
 
 
 def next_minor(struct: type) -> type:

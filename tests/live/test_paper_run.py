@@ -3,9 +3,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import pytest
 from loopback import Loopback
 
+from engine.broker.trees import NODE, Trees
 from engine.config import Config, build, load, make_strategies
 from engine.errors import RunError
 from engine.live import paper_run
@@ -15,9 +18,11 @@ from engine.live.runner_role import RunnerRole
 from engine.live.segments import Segments
 from engine.live.session import choose_folder, is_unfinished
 from engine.live.sources import TapeSource
+from engine.model_file import InstrumentFacts, Manifest, save_model
 from engine.result import Result
 from engine.run import run_config
 from engine.run_folder import read
+from engine.signals import NAMES
 from engine.verify import verify
 
 MINE = '''
@@ -124,3 +129,71 @@ def test_a_broker_goes_on_with_what_is_unfinished_and_never_with_what_is_finishe
         choose_folder(config, tmp_path / "done", new=False)
     run_config(config, out=tmp_path / "replay")
     assert not is_unfinished(tmp_path / "replay")
+
+
+# --- signals
+
+FOLLOWER = '''
+from engine import Strategy, Wake
+
+class Mine(Strategy):
+    """Buys where the mid is said to rise and its book leans to the bid, sells where it leans to the ask."""
+
+    wake = Wake(signal="up", above=0.6)
+
+    def on_start(self, desk):
+        self.turn = 0
+
+    def on_signal(self, signal, desk):
+        self.turn += 1
+        assert desk.signal("XYZ") == signal
+        leans = signal.value("queue_imbalance")
+        if self.turn % 25 == 0 and leans and desk.weight(signal) > 0.5:
+            desk.trade("XYZ", 1 if leans > 0 else -1, shares=100)
+'''
+
+
+@pytest.fixture
+def follower(tmp_path: Path, small_tape: Path) -> Config:
+    """A strategy that is woken by a model, which the config names."""
+    nodes = np.array([(np.inf, 0, 0, 0)], NODE)
+    trees = Trees.of(nodes, np.array([0, 1]), np.array([[0.1, 0.2, 0.7]]), n_features=len(NAMES))
+    facts = InstrumentFacts(symbol="XYZ", price_unit="1/10000", tick=100, size_unit="1", lot=1)
+    terms = {"horizon": 10, "features": list(NAMES), "stale_ns": 10**9, "horizon_cdf": [(10**9, 1.0)]}
+    save_model(tmp_path / "up.model", Manifest(instrument=facts, **terms), trees)
+    (tmp_path / "mine.py").write_text(FOLLOWER)
+    (tmp_path / "mine.toml").write_text(
+        f'strategy = "mine.py:Mine"\nseed = 3\n[feed_params]\ntapes = ["{small_tape}"]\n'
+        '[[probes]]\nsymbol = "XYZ"\nmodel = "up.model"\n'
+        '[risk]\npreset = "replay"\n[broker.impact]\ntype = "none"\n[live]\n'
+    )
+    return load(tmp_path / "mine.toml")
+
+
+def test_a_strategy_that_trades_on_signals_gives_on_paper_what_its_replay_gives(
+    follower: Config, tmp_path: Path
+) -> None:
+    plain = run_config(follower, out=tmp_path / "replay")
+    result = sealed(follower, tmp_path / "paper")
+    assert result.fingerprint == plain.fingerprint
+    assert result.orders.fills > 10
+    (probe,) = load(tmp_path / "paper" / "config.toml").strategies[0].probes
+    assert len(probe.content) == 64
+    (tmp_path / "paper" / "log.sqlite").unlink()
+    assert verify(tmp_path / "paper").matches
+
+
+def test_a_broker_opens_no_model_but_those_of_its_own_config(follower: Config) -> None:
+    strategy = make_strategies(follower)[0][0]
+    entry = msgspec.structs.replace(follower.strategies[0], probes=[])
+    bare = msgspec.structs.replace(follower, strategies=[entry])
+    cores = {
+        "feed": FeedCore(TapeSource(build(follower).feed.tape), stream=follower.name, epoch=1),
+        "broker": BrokerRole(bare),
+        "runner": RunnerRole(follower, "main", strategy=strategy),
+    }
+    loop = Loopback(cores)
+    loop.run(until="runner")
+    stopped = loop.stopped["runner"]
+    assert stopped.code == 1
+    assert "the strategy has a model for XYZ, but the broker's config names none" in stopped.why
