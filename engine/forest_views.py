@@ -12,7 +12,7 @@ from engine.learning.forest import MODELS
 from engine.learning.forest_study import Results, Scatter, Study
 from engine.learning.training import FEW_BLOCKS, Cell
 from engine.reports.curve_page import Grid, Plot, Trace
-from engine.reports.forest_page import Bars, Cloud, Dots, Heat, Section
+from engine.reports.forest_page import Bars, Cloud, Dots, Heat, LogPlot, Section
 
 SURE = 2.0  # errors, to say that something beats a guess
 KINDS = (("told up, and it rose", "#1d4ed8"), ("told up, and it did not", "#dc2626"), ("told flat or down", "#1a7f5a"))
@@ -188,7 +188,7 @@ def _dots(scatter: Scatter, kind: int) -> Dots:
     return Dots(KINDS[kind][0], x, y, up, KINDS[kind][1])
 
 
-def _parts(parts: Sequence[Part]) -> list[Plot]:
+def _parts(parts: Sequence[Part]) -> list[LogPlot]:
     plots = []
     for setting in dict.fromkeys(part.setting for part in parts):
         some = [part for part in parts if part.setting == setting]
@@ -202,7 +202,7 @@ def _parts(parts: Sequence[Part]) -> list[Plot]:
         if known:
             traces.append(Trace("noise", x, [part.noise or 0.0 for part in some]))
         names = {"trees": "trees", "depth": "greatest depth", "leaf": "samples a leaf, at least"}
-        plots.append(Plot(f"Brier score by {setting}", names[setting], "mean over the test", traces))
+        plots.append(LogPlot(Plot(f"Brier score by {setting}", names[setting], "mean over the test", traces)))
     return plots
 
 

@@ -57,12 +57,21 @@ class Bars(NamedTuple):
     error: Sequence[float] = ()
 
 
+class LogPlot(NamedTuple):
+    """Lines over a logarithmic axis."""
+
+    plot: Plot
+
+
+Picture = Plot | LogPlot | Cloud | Heat | Bars
+
+
 class Section(NamedTuple):
     """A heading with what belongs below it."""
 
     title: str
     notes: Sequence[str] = ()
-    pictures: Sequence[Plot | Cloud | Heat | Bars] = ()
+    pictures: Sequence[Picture] = ()
     grids: Sequence[Grid] = ()
 
 
@@ -86,10 +95,13 @@ def write_forest_page(file: Path, title: str, facts: Sequence[str], sections: Se
     return write_page(file, "forest_page.html", title=title, facts=facts, sections=shown)
 
 
-def _chart(picture: Plot | Cloud | Heat | Bars) -> str:
+def _chart(picture: Picture) -> str:
     match picture:
         case Plot():
             drawn = figure(picture)
+        case LogPlot():
+            drawn = figure(picture.plot)
+            drawn["layout"]["xaxis"]["type"] = "log"
         case Cloud():
             drawn = {"data": [_dots(one) for one in picture.dots], "layout": _layout(picture)}
         case Heat():
