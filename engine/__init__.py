@@ -9,6 +9,7 @@ from engine.instruments import Instrument
 from engine.parent import ParentOrder
 from engine.result import Result
 from engine.run import KeptJournal, run, run_config
+from engine.signals import Probe
 from engine.strategy import HOUR, MICROSECOND, MILLISECOND, MINUTE, SECOND, Strategy, Wake
 from engine.tape import Tape
 
@@ -24,6 +25,7 @@ __all__ = [
     "Instrument",
     "KeptJournal",
     "ParentOrder",
+    "Probe",
     "Result",
     "RiskConfig",
     "Strategy",

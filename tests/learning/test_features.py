@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from engine.errors import TapeError
 from engine.events import Signal
 from engine.learning.features import Samples, samples
 from engine.run import run
-from engine.signals import NAMES, Probe
+from engine.signals import NAMES, Clock, Probe
 from engine.tape import Flag, Manifest, Tape
 from engine.testing import signal_twin
 from engine.testing.generators import busy_tapes, cuts
+from feeds.importers import IMPORTERS
 from feeds.replay import TapeFeed
 
 few = settings(max_examples=8)
@@ -33,7 +35,10 @@ CLOCKS = st.sampled_from(("trade", "quote"))
 def test_a_tapes_signals_are_those_of_the_plain_twin_bit_for_bit(book: str, data: st.DataObject) -> None:
     tape, clock = data.draw(busy_tapes(book, most=2)), data.draw(CLOCKS)
     symbol = data.draw(st.sampled_from([one.symbol for one in tape.instruments]))
-    found, plain = samples(tape, symbol, clock=clock), signal_twin.samples(tape, symbol, clock=clock)
+    assert_equal(samples(tape, symbol, clock=clock), signal_twin.samples(tape, symbol, clock=clock))
+
+
+def assert_equal(found: Samples, plain: list[tuple[int, signal_twin.Sample]]) -> None:
     assert len(found) == len(plain)
     for k, (row, sample) in enumerate(plain):
         facts = tuple(int(column[k]) for column in (found.row, found.ts, found.tick, found.mid2, found.spread))
@@ -41,6 +46,18 @@ def test_a_tapes_signals_are_those_of_the_plain_twin_bit_for_bit(book: str, data
         assert found.ready[k] == sample.is_ready, f"sample {k}"
         for name, a, b in zip(NAMES, found.values[k].tolist(), sample.values, strict=True):
             assert a == b, f"sample {k} of row {row}, {name}: {a} against {b}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clock", ["trade", "quote"])
+def test_a_recorded_days_signals_are_those_of_the_plain_twin(recorded_data: Path, clock: Clock) -> None:
+    files = [recorded_data / "equities" / "lobster" / f"AMZN_2012-06-21_{what}_5.parquet" for what in FILES]
+    (day,) = IMPORTERS["lobster"](*files)
+    tape = Tape(day.rows[:40_000], Manifest(instruments=day.instruments, sessions=day.sessions))
+    assert_equal(samples(tape, "AMZN", clock=clock), signal_twin.samples(tape, "AMZN", clock=clock))
+
+
+FILES = ("message", "orderbook")
 
 
 # --- no look-ahead
