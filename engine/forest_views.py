@@ -27,12 +27,12 @@ def own_splits(results: Results) -> list[Cell]:
 def slides_grid(results: Results, metric: str, title: str) -> Grid:
     """Horizons down, stocks across, as the slides print it: the forest's number with its error (the majority's)."""
     cells = own_splits(results)
-    stocks = list(dict.fromkeys(cell.symbol for cell in cells))
+    stocks = {cell.symbol: cell.symbol + (" (one day)" if cell.split == "one day" else "") for cell in cells}
     rows = []
     for horizon in sorted({cell.horizon for cell in cells}):
         found = {cell.symbol: cell for cell in cells if cell.horizon == horizon}
         rows.append([f"{horizon}", *(_beside_guess(found.get(stock), metric) for stock in stocks)])
-    return Grid(title, ["ticks", *stocks], rows)
+    return Grid(title, ["ticks", *stocks.values()], rows)
 
 
 def models_grid(cells: Sequence[Cell], metric: str, title: str) -> Grid:

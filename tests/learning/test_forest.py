@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import msgspec
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from engine.broker.trees import calibrated, straight
 from engine.errors import ConfigError
 from engine.learning.calibration import fit_calibration
 from engine.learning.dataset import Dataset
-from engine.learning.forest import MODELS, Fitted, ForestSettings, fit_models
+from engine.learning.forest import MODELS, Fitted, ForestSettings, fit_forest, fit_models
 from engine.learning.known_process import SPREAD, best_probabilities, known_process
 from engine.learning.labels import band_of, classes
 from engine.learning.metrics import NAMES, Scorer, evaluate
@@ -171,6 +173,12 @@ def test_calibration_with_a_class_that_never_came_is_finite() -> None:
     table = fit_calibration(p, np.argmax(p[:, :2], axis=1))
     assert np.isfinite(table).all()
     assert calibrated(table, p)[:, 2].mean() < 0.05
+
+
+def test_without_the_extra_training_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn.ensemble", None)
+    with pytest.raises(ConfigError, match=r"install the extra: pip install tickwright\[learn\]"):
+        fit_forest(np.zeros((9, 2)), np.arange(9) % 3, SMALL, seed=1)
 
 
 def test_what_cannot_be_fitted_is_refused(rare: tuple[Dataset, np.ndarray, Fitted]) -> None:
