@@ -205,6 +205,41 @@ def costs(folder: Path, *, html: Path | None = None, no_counterfactual: bool = F
 
 
 @app.command
+def latency(
+    config: str,
+    *,
+    sets: Sets = (),
+    seed: int | None = None,
+    ms: Annotated[tuple[float, ...], Parameter(name="--ms")] = (0.1, 1.0, 10.0, 100.0, 1_000.0),
+    block_minutes: int = 30,
+    html: Path | None = None,
+    output: Output = PLAIN,
+) -> int:
+    """Replay a config at many latencies of each leg: feed, decision, order. Money, and each signal's break-even.
+
+    Example: tickwright latency forest_placer --ms 1 --ms 100 --html latency.html
+
+    Parameters
+    ----------
+    config
+        A TOML file, or the name of a config that ships.
+    sets
+        A value laid over the config, key=value; may be repeated.
+    seed
+        Instead of the config's.
+    ms
+        A latency of a leg, milliseconds; may be repeated.
+    block_minutes
+        Time blocks that pair replays where the strategy has no parent orders.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    """
+    from engine.latency_command import latency_command
+
+    return latency_command(config, sets, seed, ms, block_minutes, html, output)
+
+
+@app.command
 def explain(folder: Path, *, out: Path | None = None, output: Output = PLAIN) -> int:
     """What a swaption seller's P/L came from: theta, gamma, vega, curve, hedges; stress and margin by hedging rule.
 
