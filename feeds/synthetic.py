@@ -458,7 +458,7 @@ def _check_stock(params: MarketParams, stock: Stock) -> None:
 # The tapes that ship
 
 
-_DEMO = MarketParams(
+DEMO = MarketParams(
     stocks=(Stock(symbol="DEMO", price="40.00", daily_volatility=0.009, daily_volume=600_000),),
 )
 _TWO = MarketParams(
@@ -474,8 +474,8 @@ _TEN_MINUTES = MarketParams(
 )
 
 REPLAY_DATA: dict[str, Callable[[], Tape]] = {
-    "demo_day": lambda: synthetic_market(_DEMO, seed=1, date="2026-02-23", days=6, view="L1")[-1],
-    "demo_bars": lambda: join(synthetic_market(_DEMO, seed=1, date="2026-02-23", days=5, view="BARS")),
+    "demo_day": lambda: synthetic_market(DEMO, seed=1, date="2026-02-23", days=6, view="L1")[-1],
+    "demo_bars": lambda: join(synthetic_market(DEMO, seed=1, date="2026-02-23", days=5, view="BARS")),
     "demo_l2_hour": lambda: synthetic_market(_TWO, seed=1, date="2026-03-02", view="L2")[0],
     "demo_l3_minutes": lambda: synthetic_market(_TEN_MINUTES, seed=1, date="2026-03-02", view="L3")[0],
 }
