@@ -311,7 +311,9 @@ def tapes(draw: st.DrawFn, kind: str = "any", most_moves: int = 40, days: int = 
 
 
 @st.composite
-def busy_tapes(draw: st.DrawFn, kind: str = "any", most: int = 1, days: int = 2, n_moves: int = 2_500) -> Tape:
+def busy_tapes(
+    draw: st.DrawFn, kind: str = "any", most: int = 1, days: int = 2, n_moves: int = 2_500, unit_ns: int = 1
+) -> Tape:
     """A tape with hundreds of trades, so that long windows fill, in one session or two; its moves come from a seed."""
     named = draw(instruments(kind, most))
     rng = np.random.Generator(np.random.Philox(draw(st.integers(0, 2**32))))
@@ -320,7 +322,7 @@ def busy_tapes(draw: st.DrawFn, kind: str = "any", most: int = 1, days: int = 2,
     played[rng.random(n_moves) < 0.6, 0] = draw(st.sampled_from((4, 19, 22, 22)))  # more of one move than of others
     markets = [_Market(index, instrument) for index, instrument in enumerate(named)]
     moves = [*_OPENING[: 2 * len(named)], *map(tuple, played.tolist())]
-    rows = _play(OPEN_NS, markets, moves, draw(st.integers(0, 5)), 1)
+    rows = _play(OPEN_NS, markets, moves, draw(st.integers(0, 5)) * unit_ns, unit_ns)
     array = np.zeros(len(rows), ROW)
     for at, row in enumerate(rows):
         for name, value in row.items():

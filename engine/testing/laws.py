@@ -26,7 +26,7 @@ from engine.journal import RECORD, Adjustment, Journal, RecordFlag, RecordKind
 from engine.loop import wakeups, wants
 from engine.strategy import Strategy
 from engine.tape import Kind, Manifest, Tape, is_axis
-from engine.testing.generators import chunks_of, cuts, tapes
+from engine.testing.generators import busy_tapes, chunks_of, cuts, tapes
 from engine.testing.reference_ledger import Ledger
 
 law = settings(
@@ -154,6 +154,8 @@ class StrategyLaws:
     def _draw_tape(self, data: st.DataObject) -> Tape:
         if self.own_tape is not None and data.draw(st.booleans(), label="own tape"):
             return self.own_tape
+        if self.make_strategy().probes:  # a short tape would show no signals
+            return data.draw(busy_tapes(most=2, unit_ns=self.unit_ns))
         return data.draw(tapes(unit_ns=self.unit_ns))
 
     def _models(self, tape: Tape) -> BrokerConfig:

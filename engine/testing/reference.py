@@ -109,7 +109,7 @@ class ReferenceBroker:
         self._shift = self._fixed_feed if one_pass else 0  # strategy's clock minus its time on the line
         self._one_pass = one_pass
 
-        self._seen = SeenMarket(self.instruments, self._measured(probes))
+        self._seen = SeenMarket(self.instruments, self._measured(probes or [()] * len(accounts)))
         self._views = [AccountView(dict(account.cash)) for account in accounts]
         self._now = [0 for _ in accounts]
         self._numbers = [0 for _ in accounts]
@@ -137,6 +137,10 @@ class ReferenceBroker:
         self._run = self._walk()
 
     def _measured(self, probes: Sequence[Sequence[Probe]]) -> list[Measured]:
+        self.probed = [{probe.symbol: probe for probe in owned} for owned in probes]
+        self.models = [
+            {probe.symbol: model.manifest for probe in owned if (model := model_of(probe))} for owned in probes
+        ]
         found = []
         sessions = self.sessions or [(-NEVER, NEVER)]
         for account, owned in enumerate(probes):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.errors import Flaky
 
-from engine import Account, Strategy, Wake
+from engine import Account, Probe, Strategy, Wake
 from engine.broker.simulated import SimulatedBroker
 from engine.loop import wakeups
 from engine.testing.generators import tapes
@@ -36,6 +36,29 @@ class Crosser(Strategy):
 class TestCrosser(StrategyLaws):
     def make_strategy(self) -> Strategy:
         return Crosser()
+
+
+class Follower(Strategy):
+    """Trades with the order flow and the trend that its probe measures, and shows both to nobody else."""
+
+    probes = (Probe(symbol="A"),)
+    wake = Wake(signal="any", every_ns=400_000_000)
+
+    def on_signal(self, signal, desk) -> None:
+        flow = signal.value("ofi_50") + signal.value("momentum_200")
+        if flow:
+            desk.trade("A", 1 if flow > 0 else -1, shares=2 * desk.instrument("A").lot)
+
+    def on_timer(self, timer, desk) -> None:
+        signal = desk.signal("A")
+        if signal is not None and signal.age(desk.now) > 50_000_000:
+            desk.cancel_all("A")
+
+
+@pytest.mark.slow
+class TestFollower(StrategyLaws):
+    def make_strategy(self) -> Strategy:
+        return Follower()
 
 
 memory: list[int] = []
