@@ -70,7 +70,7 @@ def verdicts(results: Results) -> list[str]:
     behind = [_name(cell) for cell in cells if cell.lead("forest", "logistic", "auc")[0] < -0.02]
     few = [_name(cell) for cell in cells if cell.blocks < FEW_BLOCKS]
     return [
-        f"forest beats guessing (log-loss of base rates and accuracy of the majority, {SURE:g} errors each): "
+        f"forest beats guessing (log-loss of base rates, accuracy of the majority, AUC of 1/2; {SURE:g} errors each): "
         + (", ".join(useful) or "nowhere"),
         f"no model does: {', '.join(blind) or 'nowhere'}",
         f"forest more than 0.02 of macro AUC below logistic regression: {', '.join(behind) or 'nowhere'}",
@@ -79,10 +79,11 @@ def verdicts(results: Results) -> list[str]:
 
 
 def beats_guesses(cell: Cell, model: str) -> bool:
-    """Whether a model's log-loss is surely below that of the base rates, and its accuracy above the majority's."""
+    """Whether it surely has a smaller log-loss than the base rates, more hits than the majority, an AUC above 1/2."""
     loss, loss_error = cell.lead(model, "base rates", "log_loss")
     hits, hits_error = cell.lead(model, "majority", "accuracy")
-    return loss < -SURE * loss_error and hits > SURE * hits_error
+    area, area_error = cell.of(model, "auc")
+    return loss < -SURE * loss_error and hits > SURE * hits_error and area > 0.5 + SURE * area_error
 
 
 def sections(results: Results) -> list[Section]:
@@ -142,6 +143,7 @@ def _importance(results: Results) -> Section:
 def _study(results: Results, study: Study) -> Section:
     line, scatter = study.line, study.scatter
     ends = np.array([min(line.flow), max(line.flow)])
+    above, below = np.add(line.move, line.move_error), np.subtract(line.move, line.move_error)
     title = f"order flow of 100 ticks and the move {study.horizon} ticks later"
     regression = Plot(
         f"{study.symbol}: {title}",
@@ -150,8 +152,7 @@ def _study(results: Results, study: Study) -> Section:
         [
             Trace("least squares", ends, line.intercept + line.slope * ends),
             Trace("means of equally many", line.flow, line.move, is_points=True),
-            Trace("± 1 s.e.", line.flow, np.add(line.move, line.move_error)),
-            Trace("", line.flow, np.subtract(line.move, line.move_error)),
+            Trace("± 1 s.e.", [*line.flow, math.nan, *line.flow], [*above, math.nan, *below]),
         ],
     )
     dots = [_dots(scatter, k) for k in reversed(range(len(KINDS)))]

@@ -2,7 +2,7 @@
 
 =================  ====================================================================================================
 accuracy           part of the samples whose most probable class came
-one_vs_rest        mean over classes of the part rightly told "this class" (probability above 1/2) or "not this one"
+one_vs_rest        mean over classes of the part rightly told "this class" or "another": 1 - 2 (1 - accuracy) / 3
 balanced           mean over classes of the part of its samples that were told
 auc                macro AUC: mean over classes of the probability that a sample of it is given more than another's
 brier              mean over samples of the sum over classes of (probability - came)^2; from 0 to 2
@@ -70,9 +70,9 @@ def evaluate(
     return {name: Scores(value[name], _deviation(found[name]), found[name]) for name in models}
 
 
-def constant_guesses(y_train: Ints, n: int) -> dict[str, Floats]:
-    """What needs no signal, for n samples: always the commonest class of training, or its class frequencies."""
-    rates = np.bincount(y_train, minlength=N_CLASSES) / max(len(y_train), 1)
+def constant_guesses(y_before: Ints, n: int) -> dict[str, Floats]:
+    """What needs no signal, for n samples: always the commonest class of earlier samples, or their frequencies."""
+    rates = np.bincount(y_before, minlength=N_CLASSES) / max(len(y_before), 1)
     return {"majority": np.tile(np.eye(N_CLASSES)[np.argmax(rates)], (n, 1)), "base rates": np.tile(rates, (n, 1))}
 
 
@@ -92,7 +92,7 @@ class Scorer:
         told = np.argmax(p, axis=1)
         came = np.eye(N_CLASSES)[y]
         hit = (told == y).astype(np.float64)
-        each = ((p > 0.5) == (came > 0)).mean(axis=1)
+        each = ((np.eye(N_CLASSES)[told] > 0) == (came > 0)).mean(axis=1)
         squares = ((p - came) ** 2).sum(axis=1)
         losses = -np.log(np.maximum(p[np.arange(len(y)), y], LEAST))
         self._sums = np.vstack([hit, each, squares, losses, came.T, came.T * hit])

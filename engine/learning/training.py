@@ -127,7 +127,7 @@ def _judged(stock: Stock, plan: Plan, horizon: int, data: Dataset, split: Split)
         raise ConfigError(f"{stock.facts.symbol} at {horizon} ticks: {error}") from None
     x, came = data.x[split.test], y[split.test]
     models = {name: predict(x) for name, predict in fitted.predict.items()}
-    guesses = constant_guesses(y[split.fit], len(came))
+    guesses = constant_guesses(y[split.calibrate], len(came))  # the newest that models know, too
     models |= guesses
     rng = np.random.Generator(np.random.Philox([plan.seed, horizon]))
     scores = evaluate(models, came, horizon=horizon, rng=rng, draws=plan.draws)
