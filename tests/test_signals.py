@@ -16,6 +16,7 @@ from engine.config import dump, load, make_strategies, parse
 from engine.errors import ConfigError, StrategyError
 from engine.events import Signal
 from engine.model_file import InstrumentFacts, Manifest, save_model
+from engine.reports.banner import banner
 from engine.run import run
 from engine.signals import NAMES, Probe, check_probes, part_to_come
 from engine.tape import Tape
@@ -111,6 +112,8 @@ def test_a_config_names_its_models_beside_itself_and_is_written_down_with_their_
     assert probe.model == str(tmp_path / "up.model")
     assert len(probe.content) == 64
     assert strategies[0].probes == (probe,)
+    told = banner(msgspec.structs.replace(config, strategies=entries), Tape.load(small_tape).manifest, 0)
+    assert f"probe       signals of XYZ by trade ticks, model {probe.model} ({probe.content[:16]})" in told
     again = tmp_path / "again.toml"
     again.write_text(dump(msgspec.structs.replace(config, strategies=entries)))
     assert load(again).strategies[0].probes == [probe]

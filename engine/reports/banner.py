@@ -11,6 +11,7 @@ from engine.broker.impact import Impact, NoImpact, Propagator
 from engine.broker.models import Fees, Latency, Lognormal, RiskConfig
 from engine.config import FEES, LIMITS, Config
 from engine.reports.formats import duration, moment, money
+from engine.signals import Probe
 from engine.tape import Manifest
 
 
@@ -31,6 +32,7 @@ def banner(config: Config, market: Manifest, rows: int) -> list[str]:
         cash = ", ".join(f"{money(amount)} {currency}" for currency, amount in entry.account.cash.items())
         lines.append(("strategy", f"{entry.strategy}({_arguments(entry.params)})"))
         lines.append(("account", f"{entry.account.name}, {cash}"))
+        lines += [("probe", _probe(probe)) for probe in entry.probes]
     kinds = {instrument.kind for instrument in market.instruments}
     if kinds != {"rates"}:  # deals at closes meet none of these
         models = [(name, value) for name, value in _fields(config.broker) if name not in ("impact", "otc")]
@@ -43,6 +45,11 @@ def banner(config: Config, market: Manifest, rows: int) -> list[str]:
     if "rates" in kinds:
         lines += _over_the_counter(config)
     return [f"{name:<12}{text}" for name, text in lines]
+
+
+def _probe(probe: Probe) -> str:
+    model = f"model {probe.model} ({probe.content[:16]})" if probe.model else "no model"
+    return f"signals of {probe.symbol} by {probe.clock} ticks, {model}"
 
 
 def _over_the_counter(config: Config) -> list[tuple[str, str]]:
