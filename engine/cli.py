@@ -101,7 +101,7 @@ keys = App(name="keys", help="Make, list and revoke the keys that feed, broker a
 app.command(keys)
 train = App(name="train", help="Fit models to recorded markets, judge them on later ones, and keep them as files.")
 app.command(train)
-forest = App(name="forest", help="Read what a training of forests left.")
+forest = App(name="forest", help="Read what a training of forests left, and hold its forecasts against our own orders.")
 app.command(forest)
 
 
@@ -978,6 +978,50 @@ def forest_report(folder: Path, *, html: Path | None = None, output: Output = PL
     from engine.forest_command import report_command
 
     return report_command(folder, html, output)
+
+
+@forest.command(name="own-orders")
+def forest_own_orders(
+    config: str = "placement_study", *, sets: Sets = (), html: Path | None = None, output: Output = PLAIN
+) -> int:
+    """Show what our own orders do to signals: moves by probability, without orders and with five urgencies of them.
+
+    Example: tickwright forest own-orders --html own_orders.html
+
+    Parameters
+    ----------
+    config
+        A TOML file of a placement study, or the name of one that ships.
+    sets
+        A value laid over the config, key=value; may be repeated.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    """
+    from engine.placement_command import own_orders_command
+
+    return own_orders_command(config, sets, html, output)
+
+
+@forest.command(name="queue")
+def forest_queue(
+    config: str = "placement_study", *, sets: Sets = (), html: Path | None = None, output: Output = PLAIN
+) -> int:
+    """Test whether orders that rest fill more where the price is foretold to come to them, on two levels.
+
+    Example: tickwright forest queue --set params.life_s=10 --html queue.html
+
+    Parameters
+    ----------
+    config
+        A TOML file of a placement study, or the name of one that ships.
+    sets
+        A value laid over the config, key=value; may be repeated.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    """
+    from engine.placement_command import queue_command
+
+    return queue_command(config, sets, html, output)
 
 
 KeyRoles = Annotated[tuple[Literal["md", "push", "orders", "admin"], ...], Parameter(name="--role")]

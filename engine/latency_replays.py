@@ -1,7 +1,7 @@
 """A market replayed again and again under one config with other latencies, and the money of each replay by unit.
 
-Units pair replays: parent orders where there are ``FEW_UNITS`` or more (money against the mid at arrival, the rest of an
-unfinished one at the mid after its end), else what equity changed in each block of time.
+Units pair replays: parent orders where there are ``FEW_UNITS`` or more (money against the mid at arrival, the rest of
+an unfinished one at the mid after its end), else what equity changed in each block of time.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ MILLISECOND, SECOND = 1_000_000, 1_000_000_000
 START = 1_767_623_400_000_000_000  # 2026-01-05 14:30 UTC
 TICK = 100  # price units, a cent
 JUMP = 5  # ticks
+LEAD = 50 * MILLISECOND
 
 
 def queue_model(folder: Path, *, stale_ns: int = SECOND, horizon: int = 1) -> str:
@@ -35,8 +36,8 @@ def queue_model(folder: Path, *, stale_ns: int = SECOND, horizon: int = 1) -> st
     return str(folder)
 
 
-def leading_tape(folder: Path, *, seconds: int = 500, lead_ns: int = 50 * MILLISECOND, told: bool = True) -> str:
-    """A quote a second leans to one side, and ``lead_ns`` later the mid jumps that way; or, untold, any way."""
+def leading_tape(folder: Path, *, seconds: int = 500, at_ns: int = SECOND // 2, told: bool = True) -> str:
+    """A quote a second leans to one side at that part of it; ``LEAD`` later the mid jumps that way, untold any way."""
     rng = np.random.Generator(np.random.Philox(5))
     lean = rng.choice([-1, 1], seconds)
     jump = lean if told else rng.choice([-1, 1], seconds)
@@ -45,8 +46,8 @@ def leading_tape(folder: Path, *, seconds: int = 500, lead_ns: int = 50 * MILLIS
     before = np.concatenate([[100_0000], after[:-1]])
     mid = np.column_stack([before, after]).ravel()
     full = np.column_stack([lean, np.zeros(seconds, np.int64)]).ravel()
-    begin = START + SECOND // 2 + SECOND * np.arange(seconds)
-    rows["ts_event"] = rows["ts_recv"] = np.column_stack([begin, begin + lead_ns]).ravel()
+    begin = START + at_ns + SECOND * np.arange(seconds)
+    rows["ts_event"] = rows["ts_recv"] = np.column_stack([begin, begin + LEAD]).ravel()
     rows["kind"], rows["flags"] = Kind.QUOTE, Flag.LAST
     rows["price"], rows["price2"] = mid - TICK, mid + TICK
     rows["size"], rows["size2"] = 500 + 400 * full, 500 - 400 * full

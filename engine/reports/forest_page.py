@@ -6,6 +6,7 @@ Needs the extra ``report``.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,7 +64,16 @@ class LogPlot(NamedTuple):
     plot: Plot
 
 
-Picture = Plot | LogPlot | Cloud | Heat | Bars
+class Overlay(NamedTuple):
+    """Histograms on the same bins, over one another."""
+
+    title: str
+    x: str
+    edges: Sequence[float]
+    parts: Sequence[tuple[str, str, Sequence[int]]]  # name, colour, counts
+
+
+Picture = Plot | LogPlot | Cloud | Heat | Bars | Overlay
 
 
 class Section(NamedTuple):
@@ -108,6 +118,8 @@ def _chart(picture: Picture) -> str:
             drawn = {"data": [_heat(picture)], "layout": _layout(picture)}
         case Bars():
             drawn = _bars(picture)
+        case Overlay():
+            drawn = _overlay(picture)
     return msgspec.json.encode(drawn).decode().replace("</", "<\\/")
 
 
@@ -146,3 +158,14 @@ def _bars(picture: Bars) -> dict[str, Any]:
     if picture.error:
         bar["error_x"] = {"type": "data", "array": list(picture.error), "thickness": 1, "width": 2, "color": "#4b5563"}
     return {"data": [{**bar, "marker": {"color": COLORS[0]}}], "layout": layout}
+
+
+def _overlay(picture: Overlay) -> dict[str, Any]:
+    middle = [(low + high) / 2 for low, high in pairwise(picture.edges)]
+    width = picture.edges[1] - picture.edges[0]
+    bars = [
+        {"type": "bar", "name": name, "x": middle, "y": list(counts), "width": width, "marker": {"color": color}}
+        for name, color, counts in picture.parts
+    ]
+    layout = figure(Plot(picture.title, picture.x, "samples", ()))["layout"]
+    return {"data": [{**bar, "opacity": 0.6} for bar in bars], "layout": layout | {"barmode": "overlay"}}
