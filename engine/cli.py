@@ -980,6 +980,24 @@ def forest_report(folder: Path, *, html: Path | None = None, output: Output = PL
     return report_command(folder, html, output)
 
 
+@forest.command(name="placer")
+def forest_placer(config: str, *, out: Path | None = None, output: Output = PLAIN) -> int:
+    """Work parent orders on held-out days with forecasts, without, and with perfect foresight.
+
+    Example: tickwright forest placer placer_demo --out parents.csv
+
+    Parameters
+    ----------
+    config
+        A TOML file that names a run of a placer, days, models and sizes, or the name of one that ships.
+    out
+        A CSV of every parent in every arm.
+    """
+    from engine.placer_command import placer_command
+
+    return placer_command(config, out, output)
+
+
 @forest.command(name="own-orders")
 def forest_own_orders(
     config: str = "placement_study", *, sets: Sets = (), html: Path | None = None, output: Output = PLAIN

@@ -40,12 +40,14 @@ def train_command(name: str, out: Path | None, overwrite: bool, output: Output) 
     folder = out or Path("models") / config.name
     if folder.exists() and not overwrite:
         raise ConfigError(f"{folder} exists; choose another --out folder, or --overwrite")
+    if folder.exists() and not (folder / RESULTS).is_file():
+        raise ConfigError(f"{folder} holds no training, so it is not overwritten; choose another --out folder")
     ensure()
     plan = Plan(
         seed=config.seed, band=config.band, band_fraction=config.band_fraction, clock=config.clock,
         settings=config.forest, draws=config.draws,
     )  # fmt: skip
-    days = [_tapes(one) for one in config.stocks]
+    days = [stock_tapes(one) for one in config.stocks]
     scratch = folder.with_name(f".{folder.name}.partly")
     shutil.rmtree(scratch, ignore_errors=True)
     try:
@@ -148,7 +150,8 @@ def _stock(config: StockConfig, tapes: list[Tape], plan: Plan) -> Stock:
     )
 
 
-def _tapes(config: StockConfig) -> list[Tape]:
+def stock_tapes(config: StockConfig) -> list[Tape]:
+    """The days of a stock, from tapes or imported; raises ``ConfigError`` or ``TapeError``."""
     if config.tapes:
         return [find_tape(name) for name in config.tapes]
     importers = importlib.import_module("feeds.importers").IMPORTERS
@@ -175,7 +178,7 @@ def _lines(results: Results) -> list[str]:
     ]
     lines = [f"{results.name}", *_facts(results)]
     for grid in grids:
-        lines += ["", *grid_lines(grid)]
+        lines += grid_lines(grid)
     return [*lines, "", *views.verdicts(results)]
 
 

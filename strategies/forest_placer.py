@@ -10,13 +10,14 @@ At each look (a timer, a tick of the probe, a cancel that came through):
 behind by more than ``most_behind``      cross, whatever the forecast says
 behind by more than ``tolerance``        cross; but at lean <= -``wait`` let it rest, as the price is coming to us
 lean >= ``cross``                        cross what is due by now and up to ``most_ahead`` more, before the price leaves
-lean >= ``improve``                      step in: rest one tick better than the touch, where the spread leaves room
+lean >= ``improve``                      step in: rest one tick better than the touch, if the spread leaves room;
+                                         with ``improve`` <= 0 that is what it does without a forecast
 lean <= -``deepen``                      rest one tick behind the touch
 else                                     rest at the touch
 the last ``finish_s`` seconds            all is due, as deep as needed, as ``follow_schedule`` does
 =======================================  ==============================================================================
 
-A place taken is kept until the lean has fallen to half of what chose it: each move gives up a place in a queue.
+A place taken is kept until the lean has passed what chose it by ``keep``: each move gives up a place in a queue.
 
 Limits that no forecast overrides: before the finish, done and open never pass the schedule by more than ``most_ahead``
 of the parent (at least a lot); they never pass the participation cap; no child is beyond the parent's limit price.
@@ -64,11 +65,14 @@ class Placement(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     improve: float = NEVER
     deepen: float = NEVER
     wait: float = 0.1
+    keep: float = 0.05
     most_ahead: float = 0.05  # parts of the parent
     most_behind: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("cross", "improve", "deepen", "wait"):
+        if not (-NEVER <= self.improve <= NEVER and 0 <= self.keep <= 1):
+            raise ConfigError(f"placement.improve is {self.improve} and keep {self.keep}; a lean is from -1 to 1")
+        for name in ("cross", "deepen", "wait"):
             if not 0 < getattr(self, name) <= NEVER:
                 raise ConfigError(f"placement.{name} is {getattr(self, name)}; a lean is > 0, and {NEVER:g} is never")
         if not (0 < self.most_ahead <= 1 and 0 < self.most_behind <= 1):
@@ -168,40 +172,49 @@ class PlacingWorker(ScheduleWorker):
         parent.look(now, quote, desk.volume(order.symbol))
         if not order.start <= now < order.end or parent.is_done:
             return
-        lean, levels = 0.0, FINISHING_LEVELS
-        place: Place = "cross"
         taking = sum(child.unreported for child in parent.working.values() if not child.is_passive)
+        done = parent.done + taking
         if self.tactics.completion == "cross" and now >= order.end - self.tactics.finish_s * SECOND:
-            parent.target = most = due = order.size
-        else:
-            parent.target = schedule.target(now)
-            most = min(order.size, parent.target + max(schedule.lot, int(self.placement.most_ahead * order.size)))
-            due = min(most, schedule.due(now))
-            lean, levels = self.lean(order, desk), 1
-            behind = (parent.target - parent.done - taking) / order.size
-            place = choose(lean, behind, self.tactics.tolerance, self.placement)
+            parent.target = order.size
+            if not self._cross(parent, order.size - done, desk, FINISHING_LEVELS):
+                self._rest(parent, order.size, desk)
+            return
+        parent.target = schedule.target(now)
+        ahead = max(schedule.lot, int(self.placement.most_ahead * order.size))
+        most = min(order.size, parent.target + ahead)
+        lean = self.lean(order, desk)
+        place = choose(lean, (parent.target - done) / order.size, self.tactics.tolerance, self.placement)
         if place == "cross":
-            wanted = (most if lean >= self.placement.cross else parent.target) - parent.done - taking
-            price = reach(order, wanted, desk, levels=levels) if wanted > 0 else None
-            if price is not None:
-                return cross(parent, wanted, desk, limit=price)
-            place = "touch"
-        self._rest(parent, due, desk, quote, place, lean)
+            leads = lean >= self.placement.cross and most - done >= ahead // 2
+            if self._cross(parent, (most if leads else parent.target) - done, desk):
+                return
+        due = min(most, schedule.due(now))
+        if due == most < order.size and due - parent.done - parent.open < ahead // 2:
+            due = parent.done + parent.open  # the schedule creeps on: no child of a few shares at each look
+        self._rest(parent, due, desk, place, lean)
 
-    def _rest(self, parent: Parent, due: int, desk: Desk, quote: events.Quote, place: Place, lean: float) -> None:
-        """Let rest what brings done and open up to ``due``, at the place chosen or where half the lean keeps it."""
-        prices = places(parent.order, quote, desk.instrument(parent.order.symbol).tick)
+    def _cross(self, parent: Parent, size: int, desk: Desk, levels: int = 1) -> bool:
+        """Take ``size`` of what is displayed within the limit price, or pull what rests first; False: there is none."""
+        price = reach(parent.order, size, desk, levels=levels) if size > 0 else None
+        if price is not None:
+            cross(parent, size, desk, limit=price)
+        return price is not None
+
+    def _rest(self, parent: Parent, due: int, desk: Desk, place: Place = "touch", lean: float = 0.0) -> None:
+        """Let rest what brings done and open up to ``due``, at the place chosen or where it may stay."""
+        order = parent.order
+        prices = places(order, desk.quote(order.symbol), desk.instrument(order.symbol).tick)
         if not prices:
             return  # nothing to join, or a locked or crossed book
         price = prices.get(place, prices["touch"])
-        if place == "touch":
-            resting = {child.price for child in parent.working.values() if child.is_passive}
-            for other, at in (("improve", self.placement.improve), ("deeper", -self.placement.deepen)):
-                if prices.get(other) in resting and lean * at > 0 and abs(lean) >= abs(at) / 2:
-                    price = prices[other]
+        resting = {child.price for child in parent.working.values() if child.is_passive}
+        stays = {"improve": lean >= self.placement.improve - self.placement.keep,
+                 "deeper": lean <= self.placement.keep - self.placement.deepen}  # fmt: skip
+        for other, may in stays.items():
+            if place == "touch" and may and prices.get(other) in resting:
+                price = prices[other]
         if not pull(parent, desk, keep=price):
-            size = min(due - parent.done - parent.open, parent.room())
-            send(parent, size, desk, limit=price, tif=TimeInForce.GTD)
+            send(parent, min(due - parent.done - parent.open, parent.room()), desk, limit=price, tif=TimeInForce.GTD)
 
 
 def choose(lean: float, behind: float, tolerance: float, placement: Placement) -> Place:

@@ -34,6 +34,7 @@ LEAVES = {"engine.rates"}  # pure functions on arrays, which anyone may import
 SHELL = {"cli", "commands", "costs_command", "data_commands", "doctor", "progress", "stats_command", "verify"}
 SHELL |= {"curve_command", "curve_tables", "curve_views", "exhibits_command", "explain_command", "z_spread_command"}
 SHELL |= {"forest_command", "forest_views", "latency_command", "placement_command", "placement_views"}
+SHELL |= {"placer_command"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
 SHELL |= {"shell", "supervisor", "session", "admin", "paper_command", "top_command", "metrics"}  # of engine.live
 SHELL |= {"authority", "keys", "keys_command", "self_test", "sockets"}  # of engine.live, too

@@ -66,7 +66,9 @@ def load_forest_config(file: Path) -> ForestConfig:
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}: {explain(error, ForestConfig)}") from None
     _check(config, file)
-    stocks = [msgspec.structs.replace(one, files=[_found(name, file) for name in one.files]) for one in config.stocks]
+    stocks = [
+        msgspec.structs.replace(one, files=[data_file(name, file) for name in one.files]) for one in config.stocks
+    ]
     return msgspec.structs.replace(config, stocks=stocks)
 
 
@@ -83,7 +85,8 @@ def _check(config: ForestConfig, file: Path) -> None:
             raise ConfigError(f"{file}: $.stocks[{k}] needs either tapes, or a form with its files")
 
 
-def _found(name: str, config: Path) -> str:
+def data_file(name: str, config: Path) -> str:
+    """Where a file that a config names lies: beside it, or under ``$TICKWRIGHT_DATA``; a ``ConfigError`` if nowhere."""
     beside = config.parent / Path(name).expanduser()
     data = os.environ.get("TICKWRIGHT_DATA")
     for path in (beside, Path(data) / name) if data else (beside,):
