@@ -16,7 +16,7 @@ from engine.reports.forest_page import Bars, Cloud, Dots, Heat, LogPlot, Section
 
 SURE = 2.0  # errors, to say that something beats a guess
 KINDS = (("told up, and it rose", "#1d4ed8"), ("told up, and it did not", "#dc2626"), ("told flat or down", "#1a7f5a"))
-LOSSES = ("brier", "log_loss")
+FLOW = "order flow imbalance over 100 ticks, in mean depths"
 
 
 def own_splits(results: Results) -> list[Cell]:
@@ -102,7 +102,7 @@ def sections(results: Results) -> list[Section]:
     ]
     if others:
         out.append(Section("Leave one day out", grids=[tests_grid(others), *(_metric_grids(others))]))
-    out += [_importance(results), *(_study(results, study) for study in results.studies)]
+    out += [_importance(results), *(_study(study) for study in results.studies)]
     if results.known:
         notes = [
             f"Its best forecast is known, {results.known_horizon} ticks ahead, so that noise and bias are told apart."
@@ -140,47 +140,45 @@ def _importance(results: Results) -> Section:
     return Section("Which signals matter", ["Errors of permutation are those of the shuffling."], pictures, [grid])
 
 
-def _study(results: Results, study: Study) -> Section:
+def _study(study: Study) -> Section:
     line, scatter = study.line, study.scatter
-    ends = np.array([min(line.flow), max(line.flow)])
-    above, below = np.add(line.move, line.move_error), np.subtract(line.move, line.move_error)
-    title = f"order flow of 100 ticks and the move {study.horizon} ticks later"
-    regression = Plot(
-        f"{study.symbol}: {title}",
-        "order flow imbalance over 100 ticks, in mean depths",
-        "mean move, price ticks",
-        [
-            Trace("least squares", ends, line.intercept + line.slope * ends),
-            Trace("means of equally many", line.flow, line.move, is_points=True),
-            Trace("± 1 s.e.", [*line.flow, math.nan, *line.flow], [*above, math.nan, *below]),
-        ],
-    )
-    dots = [_dots(scatter, k) for k in reversed(range(len(KINDS)))]
     cloud = Cloud(
         f"{study.symbol}: told up, right and wrong; size is P(up)",
-        "order flow imbalance over 100 ticks, in mean depths",
+        FLOW,
         f"move {study.horizon} ticks later, price ticks",
-        dots,
+        [_dots(scatter, k) for k in reversed(range(len(KINDS)))],
     )
     heats = [
         Heat(f"{study.symbol}: P(up) - P(down)", *one.signals, across=one.first, up=one.second, value=one.lean)
         for one in study.sheets
     ]
-    cdf = Plot(
-        f"{study.symbol}: when moves happen",
-        "seconds after the forecast",
-        "part of the moves that have happened",
-        [
-            Trace(f"{horizon} ticks", [ns / 1e9 for ns, _ in found], [part for _, part in found])
-            for horizon, found in study.horizon_cdf.items()
-        ],
-    )
     notes = [
-        f"{title}: slope {line.slope:.3g} ± {line.slope_error:.2g} price ticks a mean depth, R² {line.r2:.4f}",
+        f"the move {study.horizon} ticks later by order flow of 100 ticks: slope {line.slope:.3g} ± "
+        f"{line.slope_error:.2g} price ticks a mean depth, R² {line.r2:.4f}"
     ]
-    return Section(
-        f"{study.symbol}, {study.horizon} ticks ahead", notes, [regression, cloud, *heats, cdf, *_parts(study.parts)]
-    )
+    pictures = [_regression(study), cloud, *heats, _waits(study), *_parts(study.parts)]
+    return Section(f"{study.symbol}, {study.horizon} ticks ahead", notes, pictures)
+
+
+def _regression(study: Study) -> Plot:
+    line = study.line
+    ends = np.array([min(line.flow), max(line.flow)])
+    above, below = np.add(line.move, line.move_error), np.subtract(line.move, line.move_error)
+    traces = [
+        Trace("least squares", ends, line.intercept + line.slope * ends),
+        Trace("means of equally many", line.flow, line.move, is_points=True),
+        Trace("± 1 s.e.", [*line.flow, math.nan, *line.flow], [*above, math.nan, *below]),
+    ]
+    return Plot(f"{study.symbol}: order flow and the move after it", FLOW, "mean move, price ticks", traces)
+
+
+def _waits(study: Study) -> Plot:
+    traces = [
+        Trace(f"{horizon} ticks", [ns / 1e9 for ns, _ in found], [part for _, part in found])
+        for horizon, found in study.horizon_cdf.items()
+    ]
+    x, y = "seconds after the forecast", "part of the moves that have happened"
+    return Plot(f"{study.symbol}: when moves happen", x, y, traces)
 
 
 def _dots(scatter: Scatter, kind: int) -> Dots:

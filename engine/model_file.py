@@ -117,11 +117,14 @@ def save_model(folder: str | os.PathLike[str], manifest: Manifest, trees: Trees,
     Raises
     ------
     ConfigError
-        If the folder exists or cannot be written, or manifest and trees do not fit each other.
+        If the folder exists (with ``overwrite``: and holds no model) or cannot be written, or manifest and trees do
+        not fit each other.
     """
     path = Path(folder)
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists; name another folder or allow overwriting")
+    if path.exists() and not (path / "manifest.json").is_file():
+        raise ConfigError(f"{path} holds no model, so it is not overwritten; name another folder")
     files = {name: _array_bytes(getattr(trees, name)) for name in DTYPES}
     arrays = {name: ArrayFacts(list(getattr(trees, name).shape), _hash(data)) for name, data in files.items()}
     manifest = msgspec.structs.replace(manifest, arrays=arrays, content="")

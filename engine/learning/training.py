@@ -131,6 +131,7 @@ def _judged(stock: Stock, plan: Plan, horizon: int, data: Dataset, split: Split)
     models |= guesses
     rng = np.random.Generator(np.random.Philox([plan.seed, horizon]))
     scores = evaluate(models, came, horizon=horizon, rng=rng, draws=plan.draws)
+    pairs = [("forest", "logistic"), ("forest", "boosting"), *itertools.product(MODELS, guesses)]
     cell = Cell(
         symbol=stock.facts.symbol,
         horizon=horizon,
@@ -145,10 +146,7 @@ def _judged(stock: Stock, plan: Plan, horizon: int, data: Dataset, split: Split)
         models=list(models),
         value=[_numbers(scores[name].value) for name in models],
         error=[_numbers(scores[name].error) for name in models],
-        ahead={
-            f"{one} less {other}": [_numbers(part) for part in scores[one].less(scores[other])]
-            for one, other in [("forest", "logistic"), ("forest", "boosting"), *itertools.product(MODELS, guesses)]
-        },
+        ahead={f"{one} less {other}": [*map(_numbers, scores[one].less(scores[other]))] for one, other in pairs},
     )
     return Trained(cell, data, y, split, fitted, _manifest(stock, plan, horizon, data, split, band, cell))
 

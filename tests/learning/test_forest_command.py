@@ -118,6 +118,8 @@ def test_a_report_reads_what_was_left_and_nothing_else(trained: Path, capsys: py
 def test_an_existing_folder_is_kept_unless_told_otherwise(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = str(trained.parent / "mine.toml")
     assert "choose another --out" in complaint(capsys, "train", "forest", config, "--out", str(trained))
+    told = complaint(capsys, "train", "forest", config, "--out", str(trained.parent), "--overwrite")
+    assert "holds no training, so it is not overwritten" in told
 
 
 def test_a_training_that_fails_leaves_nothing(
@@ -188,7 +190,7 @@ def test_a_page_shows_every_study(small_tape: Path, tmp_path: Path, monkeypatch:
     assert main(["forest", "report", str(tmp_path / "elsewhere"), "--html", str(tmp_path / "x.html")]) == 0
     page = (tmp_path / "x.html").read_text()
     for words in (
-        "Prediction accuracy by horizon", "Leave one day out", "Which signals matter", "order flow of 100 ticks",
+        "Prediction accuracy by horizon", "Leave one day out", "Which signals matter", "order flow and the move",
         "told up, and it did not", "P(up) - P(down)", "bias² + noise", "known process", "when moves happen",
     ):  # fmt: skip
         assert words in page, words

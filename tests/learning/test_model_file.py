@@ -222,6 +222,8 @@ def test_nothing_is_replaced_unless_told_to(model: Path, scratch: Path) -> None:
     copied(model, scratch)
     with pytest.raises(ConfigError, match="exists; name another folder"):
         save_model(scratch, manifest(), random_trees(4))
+    with pytest.raises(ConfigError, match="holds no model"):
+        save_model(scratch.parent, manifest(), random_trees(5), overwrite=True)
     save_model(scratch, manifest(), random_trees(5), overwrite=True)
     assert len(load_model(scratch).trees.nodes) == len(random_trees(5).nodes)
 
