@@ -209,6 +209,7 @@ def latency(
     config: str,
     *,
     sets: Sets = (),
+    markets: Annotated[tuple[str, ...], Parameter(name="--market")] = (),
     seed: int | None = None,
     ms: Annotated[tuple[float, ...], Parameter(name="--ms")] = (0.1, 1.0, 10.0, 100.0, 1_000.0),
     block_minutes: int = 30,
@@ -225,6 +226,8 @@ def latency(
         A TOML file, or the name of a config that ships.
     sets
         A value laid over the config, key=value; may be repeated.
+    markets
+        A value laid over for one more market, like feed_params.seed=3; may be repeated, all are taken together.
     seed
         Instead of the config's.
     ms
@@ -236,7 +239,7 @@ def latency(
     """
     from engine.latency_command import latency_command
 
-    return latency_command(config, sets, seed, ms, block_minutes, html, output)
+    return latency_command(config, sets, markets, seed, ms, block_minutes, html, output)
 
 
 @app.command

@@ -29,6 +29,7 @@ MEANING = {
 def latency_command(
     name: str,
     sets: Sequence[str],
+    markets: Sequence[str],
     seed: int | None,
     grid_ms: Sequence[float],
     block_minutes: int,
@@ -38,7 +39,8 @@ def latency_command(
     """Replay, print, and draw where a file is named."""
     if any(not 0 <= ms <= 3_600_000 for ms in grid_ms):
         raise ConfigError("latency: --ms is from 0 to 3,600,000 milliseconds")
-    config = load(find_config(name), sets=sets, seed=seed)
+    layers = [[*sets, one] for one in markets] or [[*sets]]
+    configs = [load(find_config(name), sets=layer, seed=seed) for layer in layers]
     ensure()
     console = Console(stderr=True)
     quiet = output.quiet or output.json
@@ -48,7 +50,7 @@ def latency_command(
             console.print(f"replaying {what}", highlight=False)
 
     grid = [round(ms * 1e6) for ms in grid_ms]
-    found = study_latency(config, grid, block_ns=block_minutes * MINUTE, tell=tell)
+    found = study_latency(configs, grid, block_ns=block_minutes * MINUTE, tell=tell)
     page = str(write_forest_page(html, f"Latency: {found.name}", facts(found), sections(found))) if html else ""
     lines = [*facts(found)]
     for curve in found.curves:
@@ -63,7 +65,7 @@ def facts(found: LatencyStudy) -> list[str]:
     few = f"; fewer than {FEW_UNITS}: errors say little" if found.units < FEW_UNITS else ""
     synthetic = "SYNTHETIC: what a signal earns here is built into the market, and no evidence"
     return [
-        f"{found.name} on {found.market}",
+        f"{found.name} on {found.markets[0]}" + (f" and {len(found.markets) - 1} more" if found.markets[1:] else ""),
         *([synthetic] if found.synthetic else []),
         f"money at the config's latencies: {found.money:,.2f} ± {found.money_error:,.2f} {found.currency}",
         f"paired by {found.units} {found.unit}{few}; ± is one standard error, drawing these again",
@@ -80,7 +82,7 @@ def curve_grid(curve: Curve, found: LatencyStudy) -> Grid:
     for k, ns in enumerate(curve.latency_ns):
         change, error = curve.change[k], curve.error[k]
         row = [f"{ns / 1e6:g}", *(f"{x:,.2f}" for x in (curve.money[k], change, error))]
-        row.append("as in the config" if change == error == 0 else "yes" if abs(change) > SURE * error else "no")
+        row.append("no change" if change == error == 0 else "yes" if abs(change) > SURE * error else "no")
         for one in curve.worths:
             row += [f"{one.worth[k]:,.2f}", f"{one.error[k]:,.2f}", f"{one.to_come[k]:.2f}"]
         rows.append(row)

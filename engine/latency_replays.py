@@ -1,4 +1,4 @@
-"""A market replayed again and again under one config with other latencies, and the money of each replay by unit.
+"""Markets replayed again and again under one config with other latencies, and the money of each replay by unit.
 
 Units pair replays: parent orders where there are ``FEW_UNITS`` or more (money against the mid at arrival, the rest of
 an unfinished one at the mid after its end), else what equity changed in each block of time.
@@ -6,6 +6,7 @@ an unfinished one at the mid after its end), else what equity changed in each bl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -77,67 +78,75 @@ class Replay(NamedTuple):
 
 
 class Market:
-    """The config with its market at hand: replays it, and counts money by unit."""
+    """Configs of the same strategies with their markets at hand: replays them, and counts money by unit."""
 
-    def __init__(self, config: Config, block_ns: int) -> None:
-        self.config, self.block_ns = config, block_ns
-        self.feed = Pieces(make_feed(config))
-        self.instruments = {one.symbol: one for one in self.feed.tape.instruments}
-        currencies = {one.currency for one in self.feed.tape.instruments}
+    def __init__(self, configs: Sequence[Config], block_ns: int) -> None:
+        self.configs, self.block_ns = configs, block_ns
+        self.feeds = [Pieces(make_feed(config)) for config in configs]
+        self.instruments = {one.symbol: one for feed in self.feeds for one in feed.tape.instruments}
+        currencies = {one.currency for one in self.instruments.values()}
         if len(currencies) > 1:
             raise ConfigError(f"latency: money of {', '.join(sorted(currencies))} does not add up; replay one currency")
         self.currency = currencies.pop()
         self.signals: dict[SignalKey, str] = {}
         self.cdf: dict[SignalKey, list[tuple[int, float]]] = {}
-        for n, strategy in enumerate(make_strategies(config)[0]):
+        for n, strategy in enumerate(make_strategies(configs[0])[0]):
             for probe in strategy.probes:
                 model = model_of(probe)
                 facts = f"{model.manifest.horizon} ticks" if model else "no model"
                 self.signals[n, probe.symbol] = f"{probe.symbol} ({facts})"
                 self.cdf[n, probe.symbol] = list(model.manifest.horizon_cdf) if model else []
         self.base = self.replay()
-        self.by_parent = len(self.base.result.parents) >= FEW_UNITS
-        if not self.by_parent and not any(self.base.marks.values()):
+        self.by_parent = sum(len(one.result.parents) for one in self.base) >= FEW_UNITS
+        if not self.by_parent and not all(any(one.marks.values()) for one in self.base):
             raise ConfigError("latency: no mid was seen at a whole minute; replay quotes or depth of a longer time")
 
     def replay(
         self, *, feed: int | None = None, order: int | None = None, held: dict[SignalKey, int | None] | None = None
-    ) -> Replay:
-        """With other latencies (ns), and signals held back (None: for ever)."""
-        strategies, entries = make_strategies(self.config)
-        for n in sorted({n for n, _ in held or {}}):
-            mine = {symbol: delay for (k, symbol), delay in (held or {}).items() if k == n}
-            strategies[n] = hold_signals(strategies[n], mine)
-        latency = self.config.broker.latency
+    ) -> list[Replay]:
+        """With other latencies (ns), and signals held back (None: for ever); one for each market."""
         changed = {name: ns for name, ns in (("feed", feed), ("entry", order)) if ns is not None}
-        broker = msgspec.structs.replace(self.config.broker, latency=msgspec.structs.replace(latency, **changed))
+        return [
+            self._one(config, pieces, changed, held or {})
+            for config, pieces in zip(self.configs, self.feeds, strict=True)
+        ]
+
+    def _one(
+        self, config: Config, pieces: Pieces, changed: dict[str, int], held: dict[SignalKey, int | None]
+    ) -> Replay:
+        strategies, entries = make_strategies(config)
+        for n in sorted({n for n, _ in held}):
+            mine = {symbol: delay for (k, symbol), delay in held.items() if k == n}
+            strategies[n] = hold_signals(strategies[n], mine)
+        latency = msgspec.structs.replace(config.broker.latency, **changed)
         marks, journal = Marks(), KeptJournal()
         accounts = [entry.account for entry in entries]
         spectator = Account(name="_".join(account.name for account in accounts) + "_marks")
         result = run(
             [*strategies, marks],
-            self.feed.again(),
+            pieces.again(),
             accounts=[*accounts, spectator],
-            broker=broker,
-            risk=self.config.risk,
-            seed=self.config.seed,
-            name=self.config.name,
+            broker=msgspec.structs.replace(config.broker, latency=latency),
+            risk=config.risk,
+            seed=config.seed,
+            name=config.name,
             journal=journal,
         )
         if result.partial:
             raise KeyboardInterrupt
         return Replay(result, journal.records, marks.seen)
 
-    def money(self, replay: Replay) -> Floats:
-        """By unit, in currency."""
-        if self.by_parent:
-            return np.array(
-                [
-                    self._of_parent(parent, first, replay)
-                    for parent, first in zip(replay.result.parents, self.base.result.parents, strict=True)
-                ]
-            )
-        return np.diff(self._equity(replay), prepend=0.0)
+    def money(self, replays: Sequence[Replay]) -> Floats:
+        """By unit, in currency; the markets one after another."""
+        if not self.by_parent:
+            return np.concatenate([np.diff(self._equity(one), prepend=0.0) for one in replays])
+        return np.array(
+            [
+                self._of_parent(parent, first, one)
+                for one, base in zip(replays, self.base, strict=True)
+                for parent, first in zip(one.result.parents, base.result.parents, strict=True)
+            ]
+        )
 
     def _of_parent(self, parent: ParentCost, first: ParentCost, replay: Replay) -> float:
         """Against the price at arrival of the config's own latencies, one benchmark for all."""

@@ -75,7 +75,7 @@ class LatencyStudy(msgspec.Struct, frozen=True, kw_only=True):
     """What ``tickwright latency`` found."""
 
     name: str
-    market: str
+    markets: list[str]
     synthetic: bool
     currency: str
     unit: str  # what differences are paired by
@@ -87,12 +87,14 @@ class LatencyStudy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def study_latency(
-    config: Config, grid_ns: Sequence[int], *, block_ns: int, tell: Tell = lambda what: None
+    configs: Sequence[Config], grid_ns: Sequence[int], *, block_ns: int, tell: Tell = lambda what: None
 ) -> LatencyStudy:
-    """Replay a config's strategies at each latency of each leg.
+    """Replay the strategies of configs at each latency of each leg.
 
     Parameters
     ----------
+    configs : sequence of Config
+        The same strategies on one market or several, whose units are taken together.
     grid_ns : sequence of int
         Latencies of a leg.
     block_ns : int
@@ -108,8 +110,8 @@ def study_latency(
     if not grid_ns or min(grid_ns) < 0 or block_ns < MINUTE or block_ns % MINUTE:
         raise ConfigError("latency: give at least one latency of 0 or more, and blocks of whole minutes")
     tell("the config as it is")
-    market = Market(config, block_ns)
-    draws = np.random.Generator(np.random.Philox(config.seed))
+    market = Market(configs, block_ns)
+    draws = np.random.Generator(np.random.Philox(configs[0].seed))
     base = market.money(market.base)
     again = draws.integers(0, len(base), (DRAWS, len(base)))
     without = {}
@@ -119,11 +121,11 @@ def study_latency(
     curves = [_leg(market, leg, grid_ns, base, without, again, tell) for leg in ("feed", "order")]
     if market.signals:
         curves.insert(1, _decision(market, grid_ns, base, without, again, tell))
-    manifest = market.feed.tape.manifest
+    manifests = [feed.tape.manifest for feed in market.feeds]
     return LatencyStudy(
-        name=config.name,
-        market=manifest.name,
-        synthetic=manifest.synthetic,
+        name=configs[0].name,
+        markets=[manifest.name for manifest in manifests],
+        synthetic=any(manifest.synthetic for manifest in manifests),
         currency=market.currency,
         unit="parent orders" if market.by_parent else f"blocks of {block_ns // MINUTE} minutes",
         units=len(base),
@@ -144,7 +146,7 @@ def _leg(
     tell: Tell,
 ) -> Curve:
     """Feed or order: latencies in place of the config's own, which is on the grid, too, where it is one number."""
-    own = getattr(market.config.broker.latency, "feed" if leg == "feed" else "entry")
+    own = getattr(market.configs[0].broker.latency, "feed" if leg == "feed" else "entry")
     latencies: list[int] = sorted({*grid, own} if isinstance(own, int) else {*grid})
     money, off = [], {key: [] for key in without}
     for ns in latencies:

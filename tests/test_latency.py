@@ -97,7 +97,7 @@ def config(tape: str, model: str, strategy: type[Strategy] = Taker) -> Config:
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory, model: str) -> LatencyStudy:
     tape = leading_tape(tmp_path_factory.mktemp("told") / "day")
-    return study_latency(config(tape, model), GRID, block_ns=MINUTE)
+    return study_latency([config(tape, model)], GRID, block_ns=MINUTE)
 
 
 def curves(found: LatencyStudy) -> dict[str, Any]:
@@ -138,14 +138,14 @@ def test_a_late_forecast_meets_new_prices_where_a_late_order_has_old_ones(told: 
 
 def test_a_signal_that_tells_nothing_has_no_break_even(tmp_path: Path, model: str) -> None:
     tape = leading_tape(tmp_path / "day", told=False)
-    found = study_latency(config(tape, model), GRID, block_ns=MINUTE)
+    found = study_latency([config(tape, model)], GRID, block_ns=MINUTE)
     for curve in found.curves:
         assert not curve.worths[0].break_even.told
 
 
 @pytest.mark.parametrize("strategy", [Taker, Looker])
 def test_signals_held_by_nothing_change_no_record(tmp_path: Path, model: str, strategy: type[Strategy]) -> None:
-    tape = leading_tape(tmp_path / "day")
+    tape = leading_tape(tmp_path / "day", seconds=250)
 
     def fingerprint(held: int | None, *, wrapped: bool = True) -> tuple[str, int]:
         one: Strategy = strategy()
@@ -156,7 +156,7 @@ def test_signals_held_by_nothing_change_no_record(tmp_path: Path, model: str, st
         return result.fingerprint, result.orders.sent
 
     plain = fingerprint(0, wrapped=False)
-    assert plain[1] > 200
+    assert plain[1] > 100
     assert fingerprint(0) == plain
     assert fingerprint(40 * MILLISECOND) != plain  # planted: what is held must make a difference
     assert fingerprint(None)[1] == 0
@@ -164,10 +164,19 @@ def test_signals_held_by_nothing_change_no_record(tmp_path: Path, model: str, st
 
 def test_parents_are_paired_and_a_strategy_without_signals_has_no_decision_leg(tmp_path: Path) -> None:
     tape = leading_tape(tmp_path / "day", seconds=60)
-    found = study_latency(config(tape, "", Blind), GRID, block_ns=MINUTE)
+    found = study_latency([config(tape, "", Blind)], GRID, block_ns=MINUTE)
     assert (found.unit, found.units, found.signals) == ("parent orders", 10, [])
     assert [curve.leg for curve in found.curves] == ["feed", "order"]
     assert found.money == pytest.approx(-10.0)  # half a spread of a cent, ten times a hundred shares
+
+
+def test_units_of_several_markets_are_taken_together(tmp_path: Path) -> None:
+    days = [config(leading_tape(tmp_path / name, seconds=60), "", Blind) for name in ("one", "two")]
+    together = study_latency(days, GRID, block_ns=MINUTE)
+    alone = study_latency(days[:1], GRID, block_ns=MINUTE)
+    assert (together.units, len(together.markets)) == (20, 2)
+    assert together.money == pytest.approx(2 * alone.money)
+    assert together.curves[0].change == pytest.approx([2 * change for change in alone.curves[0].change])
 
 
 def test_the_crossing_is_straight_in_the_logarithm_and_its_interval_that_of_the_units() -> None:
@@ -190,7 +199,18 @@ def test_the_command_prints_curves_and_break_evens(
         f'strategy = "{__file__}:Taker"\nfeed_params.tapes = ["{tape}"]\nbroker.impact.type = "none"\n'
         f'risk.stale_ns = 10_000_000_000\n[[probes]]\nsymbol = "XYZ"\nmodel = "{model}"\nclock = "quote"\n'
     )
-    words = ["latency", str(file), "--ms", "1", "--ms", "100", "--block-minutes", "1"]
+    words = [
+        "latency",
+        str(file),
+        "--ms",
+        "1",
+        "--ms",
+        "100",
+        "--block-minutes",
+        "1",
+        "--market",
+        f'feed_params.tapes=["{tape}"]',
+    ]
     assert main([*words, "--html", str(tmp_path / "x.html")]) == 0
     out = capsys.readouterr().out
     for told in ("SYNTHETIC", "blocks of 1 minutes", "order: desk to venue", "break-even of XYZ (1 ticks), feed leg"):
@@ -207,6 +227,6 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, model: str) -> None:
     one = config(leading_tape(tmp_path / "day", seconds=5), model)
     for grid, block in (((), MINUTE), ((-1,), MINUTE), (GRID, SECOND)):
         with pytest.raises(ConfigError, match="whole minutes"):
-            study_latency(one, grid, block_ns=block)
+            study_latency([one], grid, block_ns=block)
     with pytest.raises(ConfigError, match="no mid was seen"):
-        study_latency(one, GRID, block_ns=MINUTE)
+        study_latency([one], GRID, block_ns=MINUTE)
