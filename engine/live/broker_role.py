@@ -43,6 +43,7 @@ MILLISECOND = 1_000_000
 BEAT_NS = 500 * MILLISECOND
 SILENT_NS = 3 * BEAT_NS  # nothing heard of a peer: it is gone
 TELL_AGAIN_NS = 300 * MILLISECOND  # a wake that nobody answers is told again
+RETURN_NS = 5_000 * MILLISECOND  # how long a broker that starts again waits for strategies that had seen more than it
 PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that they are done
 CLOSING_NS = 2_000 * MILLISECOND  # the same, when the broker was told to end
 LEAST_TICK = MILLISECOND
@@ -506,6 +507,9 @@ class BrokerRole(LoggedRole):
                 self._reject(peer, "BUSY", "the market has not begun yet; ask later", cid=message.cid)
         elif core.ended:
             self._reject(peer, "ENDED", "the market has ended", cid=message.cid)
+        elif self.is_disk_slow and any(type(one) in (m.Order, m.Replace) for one in message.requests):
+            mine.allowance.refuse(message.cid)
+            self._reject(peer, "JOURNAL_SLOW", "a write to disk took more than 1 s; ask again later", cid=message.cid)
         elif not mine.allowance.takes(self._now, message.cid, message.requests):
             self._reject(peer, "BUSY", f"more than {PER_SECOND} requests a second; ask for less", cid=message.cid)
         elif 0 < message.expire_ts < core.venue.clock:
@@ -530,18 +534,25 @@ class BrokerRole(LoggedRole):
         core = self.core
         if core is None or core.ended:
             return
+        self._waits_since = self._waits_since or self._now  # a wake of an earlier life waits from now on
         self._skip_overdue(core)
         for account, mine in enumerate(self.attachments):
             is_silent = mine.heard_at > 0 and self._now - mine.heard_at >= SILENT_NS
             if is_silent and not mine.gone and (self._hold_ns is not None or not mine.attached) and self._is_abreast():
                 self._gone(account)
 
+    @property
+    def _waits_until(self) -> int:
+        """When a pace goes on without an answer; strategies that have yet to come back are given time to."""
+        hold = self._hold_ns or 0
+        return self._waits_since + (hold if self._is_abreast() else max(hold, RETURN_NS))
+
     def _skip_overdue(self, core: BrokerCore) -> None:
         """The market goes on without those who do not answer in time; one who was late is not waited for again."""
         while (account := core.waiting) is not None:
             mine = self.attachments[account]
-            is_over = self._hold_ns is not None and (mine.behind or self._now - self._waits_since >= self._hold_ns)
-            if not is_over and not self._closing:
+            is_over = self._now >= self._waits_until or (mine.behind and self._is_abreast())
+            if not (self._hold_ns is not None and is_over) and not self._closing:
                 return
             wake = core.numbers[account]
             self._abreast = mine.behind = True
@@ -566,7 +577,7 @@ class BrokerRole(LoggedRole):
         if self.core is not None and self.core.waiting is not None:
             ticks.append(self._now + TELL_AGAIN_NS)
             if self._hold_ns is not None:
-                ticks.append(self._waits_since + self._hold_ns)
+                ticks.append(self._waits_until)
         self._next_tick = max(min(ticks), self._now + LEAST_TICK)
 
     # --- the end ------------------------------------------------------------------------------------------------------

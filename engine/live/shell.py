@@ -156,7 +156,9 @@ class Shell:
                 self._commit()
 
     def _commit(self) -> None:
-        self._give(Committed(self._disk.commit()))
+        began = clock.monotonic_ns()
+        count = self._disk.commit()
+        self._give(Committed(count, clock.monotonic_ns() - began))
 
     def _give(self, one: Input) -> None:
         """An input to the core, and what comes of it."""
