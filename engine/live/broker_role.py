@@ -105,6 +105,7 @@ class BrokerRole(LoggedRole):
         self._joined: dict[int, m.Hello] = {}
         self._held: deque[Callable[[], object]] = deque()  # inputs from outside, until ``_is_abreast``
         self._abreast = False
+        self._began = 0
         self._kept_before = kept_rows
         self._answered_before: dict[int, int] = {}  # what strategies had seen when they came
         self._panels_kept: set[tuple[str, int, int]] = set()
@@ -266,16 +267,19 @@ class BrokerRole(LoggedRole):
     def _is_abreast(self) -> bool:
         """Whether the market is where strategies saw it last, so that inputs from outside may act.
 
-        Answers that asked for nothing are not in the log, so a market that is repeated stands at an earlier wake than
-        those that were told. What came in between there would change what has been seen. Until then nothing trades:
-        either those wakes wait for their answers, or there are none.
+        Answers that asked for nothing are not in the log, nor are rows on disk as soon as they are told of, so a market
+        that is repeated stands at an earlier wake than those that were told. What came in between there would change
+        what has been seen. Strategies say how far they had come, and are given time to.
         """
         core = self.core
         if core is not None and not self._abreast:
+            self._began = self._began or self._now
             seen = [self._answered_before.get(n, UNKNOWN) for n in range(self.strategies)]
-            is_through = core.waiting is None and core.rows >= self._kept_before
+            is_time_over = self._now - self._began >= RETURN_NS
             self._abreast = (
-                core.ended or is_through or all(core.numbers[n] > answered for n, answered in enumerate(seen))
+                core.ended
+                or all(core.numbers[n] + (core.waiting != n) > answered for n, answered in enumerate(seen))
+                or (is_time_over and core.waiting is None and core.rows >= self._kept_before)
             )
         return self._abreast
 
@@ -354,7 +358,8 @@ class BrokerRole(LoggedRole):
             case m.Orders():
                 self._on_client_orders(account, message, frame.peer)
             case m.Beat():
-                pass
+                if self._end_told and mine.done is None:
+                    self._tell_end(account)  # it would not be there any more, had it heard
             case m.Done():
                 if mine.done is None:
                     mine.done = frame.data
