@@ -57,6 +57,11 @@ SIGNALS = {
 }
 
 
+def is_supervised() -> bool:
+    """Whether `tickwright paper` started this process, and may start it again."""
+    return SUPERVISOR in os.environ
+
+
 class Shell:
     """One role in a process of its own, or in a thread of a test.
 

@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 from loopback import Loopback
 
+from engine.cli import Output
 from engine.config import Config, build, load, make_strategies
 from engine.errors import RunError
 from engine.live import paper_run
+from engine.live.broker_command import broker_command
 from engine.live.broker_role import BrokerRole
 from engine.live.feed_core import FeedCore
 from engine.live.runner_role import RunnerRole
 from engine.live.segments import Segments
 from engine.live.session import choose_folder, is_unfinished
+from engine.live.shell import SUPERVISOR
 from engine.live.sources import TapeSource
 from engine.result import Result
 from engine.run import run_config
@@ -124,3 +127,12 @@ def test_a_broker_goes_on_with_what_is_unfinished_and_never_with_what_is_finishe
         choose_folder(config, tmp_path / "done", new=False)
     run_config(config, out=tmp_path / "replay")
     assert not is_unfinished(tmp_path / "replay")
+
+
+def test_a_broker_that_was_killed_after_it_had_sealed_is_done(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed(config, tmp_path / "done")
+    monkeypatch.setenv(SUPERVISOR, "1")
+    assert broker_command(str(tmp_path / "mine.toml"), [], tmp_path / "done", False, Output()) == 0
+    assert "was sealed before this broker was killed" in capsys.readouterr().err
