@@ -41,7 +41,7 @@ from engine.live_config import Live
 from engine.orders import OrderFlag, OrderType, TimeInForce
 
 BURST = 256  # frames of a socket before the others are heard
-PATIENCE_S = 5.0  # for feed and broker to answer at the start
+PATIENCE_S = 10.0  # for feed and broker to answer at the start
 FAREWELL_MS = 200  # for the last words to leave
 EXPIRY_NS = 2_000_000_000  # market time after which an order that has not arrived is not to be applied
 

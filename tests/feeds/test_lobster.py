@@ -240,8 +240,8 @@ def test_the_one_wild_time_of_a_recorded_day_moves_one_row(recorded_data):
     tape = import_lobster(*recorded(recorded_data, "AMZN", 5))
     assert tape.manifest.verdict["TIME_CLAMPED"] == tape.manifest.verdict["TIME_BACK"] == 1
 
-@pytest.mark.slow
 
+@pytest.mark.slow
 def test_explained_messages_alone_move_the_touch_as_the_file_does(recorded_data):
     """Between REVEAL rows the book follows from the messages: started from the file's book, it ends at the file's."""
     files = recorded(recorded_data, "AMZN", 5)

@@ -333,8 +333,8 @@ def test_the_page_needs_nothing_from_outside(tmp_path: Path) -> None:
     assert own.count("Plotly.newPlot") >= 12
     assert "NaN" not in own
 
-@pytest.mark.slow
 
+@pytest.mark.slow
 def test_it_says_the_same_in_every_process() -> None:
     command = [sys.executable, "-c", "import sys; from engine.cli import main; main(sys.argv[1:])"]
     words = ["data", "stats", "demo_l3_minutes", "--json"]
