@@ -12,7 +12,7 @@ Nothing here reads a clock, a socket or a file: see ``engine.live.role``.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engine.config import Config
 from engine.live import messages as m
+from engine.live.abreast import RETURN_NS, Abreast
 from engine.live.allowance import PER_SECOND
 from engine.live.attachment import NO_REQUESTS, Attachment, digest_of
 from engine.live.broker_core import NOTHING, BadRequest, BrokerCore
@@ -43,13 +44,10 @@ MILLISECOND = 1_000_000
 BEAT_NS = 500 * MILLISECOND
 SILENT_NS = 3 * BEAT_NS  # nothing heard of a peer: it is gone
 TELL_AGAIN_NS = 300 * MILLISECOND  # a wake that nobody answers is told again
-RETURN_NS = 5_000 * MILLISECOND  # how long a broker that starts again waits for strategies that had seen more than it
 PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that they are done
 CLOSING_NS = 2_000 * MILLISECOND  # the same, when the broker was told to end
 LEAST_TICK = MILLISECOND
 GATE_13 = "it lost more than daily_loss or drawdown allow (gate 13)"
-MOST_HELD = 4_096  # inputs from outside that wait for the market
-UNKNOWN = 2**62  # how far a strategy had come that has not said Hello
 DONE = "done"  # what a Done is received as
 
 
@@ -103,11 +101,7 @@ class BrokerRole(LoggedRole):
         self._names = {account.name: n for n, account in enumerate(self.accounts)}
         self._peers: dict[bytes, int] = {}  # who is attached, to which account
         self._joined: dict[int, m.Hello] = {}
-        self._held: deque[Callable[[], object]] = deque()  # inputs from outside, until ``_is_abreast``
-        self._abreast = False
-        self._began = 0
-        self._kept_before = kept_rows
-        self._answered_before: dict[int, int] = {}  # what strategies had seen when they came
+        self._abreast = Abreast(self.strategies, kept_rows)
         self._panels_kept: set[tuple[str, int, int]] = set()
         self._waits_since = 0
         self._last_beat = 0
@@ -200,8 +194,8 @@ class BrokerRole(LoggedRole):
         """Everything that may happen without a further input."""
         self._ask_feed()
         self._pull()
-        for _ in range(len(self._held) if self._is_abreast() else 0):
-            self._held.popleft()()
+        if self._is_abreast():
+            self._abreast.release()
         self._mind_time()
         for account in range(len(self.accounts)):
             self._tell(account)
@@ -265,23 +259,7 @@ class BrokerRole(LoggedRole):
             self._end()
 
     def _is_abreast(self) -> bool:
-        """Whether the market is where strategies saw it last, so that inputs from outside may act.
-
-        Answers that asked for nothing are not in the log, nor are rows on disk as soon as they are told of, so a market
-        that is repeated stands at an earlier wake than those that were told. What came in between there would change
-        what has been seen. Strategies say how far they had come, and are given time to.
-        """
-        core = self.core
-        if core is not None and not self._abreast:
-            self._began = self._began or self._now
-            seen = [self._answered_before.get(n, UNKNOWN) for n in range(self.strategies)]
-            is_time_over = self._now - self._began >= RETURN_NS
-            self._abreast = (
-                core.ended
-                or all(core.numbers[n] + (core.waiting != n) > answered for n, answered in enumerate(seen))
-                or (is_time_over and core.waiting is None and core.rows >= self._kept_before)
-            )
-        return self._abreast
+        return self._abreast.is_so(self.core, self._now)
 
     def _rows_come(self, rows: NDArray[np.void]) -> None:
         assert self.core is not None
@@ -366,7 +344,7 @@ class BrokerRole(LoggedRole):
                     self._log(Entry.DONE, account, raw=frame.data)
                 self._send(frame.peer, m.encode(m.Received(-1, DONE, 0, False, False)))
             case m.Goodbye():
-                self._held.append(lambda: self._gone(account))
+                self._abreast.hold(lambda: self._gone(account))
                 self._forget(account)
 
     def _reject(self, peer: bytes, reason: str, text: str, *, wake: int = -1, cid: str = "") -> None:
@@ -415,7 +393,7 @@ class BrokerRole(LoggedRole):
         if account not in self._joined:
             self._joined[account] = hello
             self._log(Entry.JOIN, account, raw=m.encode(hello))
-        self._answered_before.setdefault(account, hello.answered)
+        self._abreast.came(account, hello.answered)
         self._forget(account)
         self._peers[peer] = account
         mine.attach(peer, self._now, -1 if hello.replay else hello.answered, hello.heard)
@@ -506,10 +484,10 @@ class BrokerRole(LoggedRole):
                 self._send(peer, m.encode(m.Received(-1, message.cid, known[1], True, False)))
             return
         if core is None or (core.rows == 0 and not core.ended) or not self._is_abreast():
-            if len(self._held) < MOST_HELD:
-                self._held.append(lambda: self._on_client_orders(account, message, peer))
-            else:
+            if self._abreast.is_full:
                 self._reject(peer, "BUSY", "the market has not begun yet; ask later", cid=message.cid)
+            else:
+                self._abreast.hold(lambda: self._on_client_orders(account, message, peer))
         elif core.ended:
             self._reject(peer, "ENDED", "the market has ended", cid=message.cid)
         elif self.is_disk_slow and any(type(one) in (m.Order, m.Replace) for one in message.requests):
@@ -560,7 +538,8 @@ class BrokerRole(LoggedRole):
             if not (self._hold_ns is not None and is_over) and not self._closing:
                 return
             wake = core.numbers[account]
-            self._abreast = mine.behind = True
+            self._abreast.give_up()
+            mine.behind = True
             mine.skip(wake)
             self.skipped_wakes += 1
             self._log(Entry.SKIP, account, wake=wake)
@@ -641,7 +620,7 @@ class BrokerRole(LoggedRole):
         if name and name not in self._names:
             return m.Reject("UNKNOWN_ACCOUNT", f"no account '{name}'; this broker has {', '.join(self._names)}")
         if not self._is_abreast():
-            self._held.append(lambda: self._latch_one(name, why))
+            self._abreast.hold(lambda: self._latch_one(name, why))
             return m.Obeyed(
                 0, "latched as soon as the market is where strategies saw it last; until then nothing trades"
             )
