@@ -108,6 +108,8 @@ def test_a_broker_that_was_killed_while_it_sealed_seals_again(
         with pytest.raises(KeyboardInterrupt):
             paper_run.seal(folder, broker, loop.entries["broker"], segments)
     assert is_unfinished(folder)
+    with pytest.raises(RunError, match="this paper session has not ended"):
+        read(folder)
     result = paper_run.seal(folder, broker, loop.entries["broker"], segments)
     assert read(folder).result.fingerprint == result.fingerprint
     assert not is_unfinished(folder)
