@@ -1,7 +1,8 @@
 """What the live path costs: ``python -m benchmarks.live [WHAT ...] [--seconds S]`` prints, and adds to RESULTS.jsonl.
 
-``stream``    a feed of 50,000 rows a second in real time, CURVE, eight subscribers in processes of their own: rows
-              lost, feed to handler in microseconds, growth of each process's memory after its first minute
+``stream``    a feed of 50,000 rows a second in real time, CURVE, eight subscribers in processes of their own: gaps
+              (the first is joining), feed to handler in microseconds, growth of memory after the first minute
+``single``    the same with one subscriber
 ``unpaced``   one subscriber, as fast as it goes, batches of 64
 ``orders``    a program's order to ``Received`` at a paper broker, with and without a commit to disk
 ``restart``   a broker with a million records on disk: from ``exec`` until it has repeated them, and may trade
@@ -13,6 +14,7 @@ Every process is pinned to nothing; the machine's cores and load are printed bes
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import multiprocessing as mp
 import os
@@ -40,7 +42,9 @@ from engine.tape import ROW, Flag, Kind, Manifest
 
 SUBSCRIBERS = 8
 RATE = 50_000  # rows a second
-BATCH = 16
+BATCH = 64  # rows of a batch at most, as `tickwright publish` has it
+MOST_US = 100_000  # delays are counted by the microsecond up to here: a list of them would grow, and that is measured
+BURST = 64  # frames taken before the other socket has its turn, as the roles do
 START = 1_700_000_000_000_000_000
 SPAWN = mp.get_context("spawn")
 OUT = Path(__file__).parent / "RESULTS.jsonl"
@@ -73,14 +77,15 @@ class SteadySource:
 
 
 class CountedSource(SteadySource):
-    """The same, so many rows of it."""
+    """The same, so many rows of it, once somebody is there."""
 
     def __init__(self, rate: int, total: int) -> None:
         super().__init__(rate)
         self.total = self._most = total
+        self.is_awaited: Callable[[], bool] = lambda: False
 
     def read(self, first: int, n: int) -> np.ndarray:
-        return super().read(first, max(0, min(n, self._most - first)))
+        return super().read(first, max(0, min(n, self._most - first)) if self.is_awaited() else 0)
 
 
 # --- a feed and its subscribers
@@ -96,6 +101,8 @@ def feed(folder: str, live: Live, rate: int, total: int | None, speed: int, batc
     role = FeedRole(
         source, StateFile(Path(folder), stream="steady", market="steady"), wires, Pacing(speed=speed, batch_rows=batch)
     )
+    if isinstance(source, CountedSource):
+        source.is_awaited = lambda: role.core.counters["answered"] > 0  # somebody has joined
     told.put(("feed", os.getpid()))
     role.run()
 
@@ -107,15 +114,16 @@ def subscriber(number: int, live: Live, seconds: float, total: int | None, resul
     receiver, poller = StreamReceiver(), zmq.Poller()
     for socket in (market, recovery):
         poller.register(socket, zmq.POLLIN)
-    delays, rows, memory, began = [], 0, [], 0.0
+    delays, rows, memory, began, asked_for = np.zeros(MOST_US + 1, np.int64), 0, [], 0.0, 0
     last, warm = time.monotonic(), 0
     cpu = time.process_time()
     while not (receiver.ended or (began and time.monotonic() - began > seconds)):
         for want in receiver.wants(time.monotonic_ns()):
-            recovery.send(m.encode(want))
+            with contextlib.suppress(zmq.Again):  # the feed is not there yet: it is asked again
+                recovery.send(m.encode(want), zmq.NOBLOCK)
         for socket, _ in poller.poll(100):
             is_market = socket is market
-            while True:
+            for _ in range(BURST):
                 try:
                     data = socket.recv(zmq.NOBLOCK)
                 except zmq.Again:
@@ -126,19 +134,21 @@ def subscriber(number: int, live: Live, seconds: float, total: int | None, resul
                 if len(taken):
                     began = began or time.monotonic()
                     rows += len(taken)
+                    asked_for += 0 if is_market else len(taken)
                     if is_market and isinstance(message, m.Batch) and message.n > 0:
-                        delays.append((time.time_ns() - message.ts_pub) / 1_000)
+                        delays[min(MOST_US, max(0, time.time_ns() - message.ts_pub) // 1_000)] += 1
                 if not is_market:
                     break
         if time.monotonic() - last > 1:
             last = time.monotonic()
             memory.append(resident(os.getpid()))
             if len(memory) == 5:
-                delays.clear()  # joining and catching up are not the steady state
+                delays[:] = 0  # joining and catching up are not the steady state
                 warm = rows
     counted = time.monotonic() - began
     spent = time.process_time() - cpu
-    results.put((number, rows, warm, counted, np.array(delays, np.float32), memory, dict(receiver.counters), spent))
+    counters = {**receiver.counters, "ASKED_FOR": asked_for}
+    results.put((number, rows, warm, counted, delays, memory, counters, spent))
 
 
 def resident(pid: int) -> float:
@@ -155,8 +165,8 @@ def session(folder: Path, first_port: int) -> Live:
     return Live(**ports, keys_folder=str(folder / "keys"))
 
 
-def stream(seconds: float) -> dict[str, Any]:
-    """Eight subscribers at 50,000 rows a second."""
+def stream(seconds: float, subscribers: int = SUBSCRIBERS) -> dict[str, Any]:
+    """So many subscribers at 50,000 rows a second."""
     folder = Path(tempfile.mkdtemp())
     live, told, results = session(folder, 5811), SPAWN.Queue(), SPAWN.Queue()
     publisher = SPAWN.Process(target=feed, args=(str(folder / "feed"), live, RATE, None, 1_000, BATCH, told))
@@ -164,32 +174,44 @@ def stream(seconds: float) -> dict[str, Any]:
     told.get()
     crowd = [
         SPAWN.Process(target=subscriber, args=(n, live, seconds, None, results), daemon=True)
-        for n in range(SUBSCRIBERS)
+        for n in range(subscribers)
     ]
     for one in crowd:
         one.start()
     memory, began = [], time.monotonic()
-    while time.monotonic() - began < seconds + 15 and any(one.is_alive() for one in crowd) and results.qsize() < 8:
+    while (
+        time.monotonic() - began < seconds + 15
+        and any(one.is_alive() for one in crowd)
+        and results.qsize() < subscribers
+    ):
         memory.append(resident(publisher.pid or 0))
         time.sleep(1)
     found = [results.get(timeout=60) for _ in crowd]
     publisher.terminate()
     publisher.join(10)
     shutil.rmtree(folder, ignore_errors=True)
-    delays = np.concatenate([one[4] for one in found])
+    delays = np.sum([one[4] for one in found], axis=0)
     return {
         "what": "stream",
+        "subscribers": subscribers,
+        "batches": int(delays.sum()),
         "seconds": seconds,
         "rows_a_second": [round((one[1] - one[2]) / max(1e-9, one[3] - 5)) for one in found],
         "gaps": [one[6].get("GAP", 0) for one in found],
+        "rows_asked_for": [one[6]["ASKED_FOR"] for one in found],
         "requests": [one[6].get("REQUESTS", 0) for one in found],
-        "p50_us": float(np.percentile(delays, 50)),
-        "p99_us": float(np.percentile(delays, 99)),
-        "p999_us": float(np.percentile(delays, 99.9)),
+        "p50_us": percentile(delays, 50),
+        "p99_us": percentile(delays, 99),
+        "p999_us": percentile(delays, 99.9),
         "growth_mib": [round(grown(one[5]), 1) for one in found],
         "feed_growth_mib": round(grown(memory), 1),
         "subscriber_cpu": round(sum(one[7] for one in found) / len(found) / seconds, 3),
     }
+
+
+def percentile(counts: np.ndarray, q: float) -> int:
+    """The least whole number of microseconds that ``q`` percent of the delays lie at or below."""
+    return int(np.searchsorted(np.cumsum(counts), counts.sum() * q / 100))
 
 
 def grown(memory: list[float]) -> float:
@@ -214,7 +236,7 @@ def unpaced(seconds: float) -> dict[str, Any]:
         "what": "unpaced",
         "rows": rows,
         "rows_a_second": round(rows / counted),
-        "recoveries": counters.get("GAP", 0),
+        "rows_asked_for": counters["ASKED_FOR"],
         "subscriber_cpu_s": round(spent, 2),
     }
 
@@ -461,6 +483,7 @@ def come_back(folder: str) -> None:
 
 
 MEASURES: dict[str, Callable[[float], Any]] = {
+    "single": lambda seconds: stream(seconds, 1),
     "stream": stream,
     "unpaced": unpaced,
     "orders": orders,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from engine.instruments import Instrument
 from engine.tape import ROW, Flag, Kind
-from engine.verdict import BOOK_CHANGES, JUMP_WINDOW, PRICED, SECOND, drop, jumps
+from engine.verdict import BOOK_CHANGES, JUMP_WINDOW, PRICED, SECOND, drop, ends_group, jumps
 from engine.verdict_kernels import book_kernel, desync_kernel
 
 COLUMNS = ("kind", "side", "price", "size", "price2", "size2", "flags")
@@ -50,11 +50,15 @@ class BookRules:
         """Set OFF_TICK, CROSSED, LOCKED, TIME_FUTURE, JUMP and OUTSIDE in ``rows``, which end their groups."""
         flags = rows["flags"]
         flags[(rows["ts_recv"] > 0) & (rows["ts_event"] - rows["ts_recv"] > SECOND)] |= int(Flag.TIME_FUTURE)
+        last = ends_group(rows)
+        group = np.cumsum(last) - last  # (n,) a row's group number
         for index, prices in enumerate(self._prices):
             mine = np.flatnonzero(rows["instrument"] == index) if len(self._prices) > 1 else slice(None)
-            part = np.ascontiguousarray(rows[mine])
-            if len(part):
-                flags[mine] = prices.marked(part)
+            part = rows[mine].copy()
+            if len(part):  # a group may end with another instrument's row: this one's last row in it ends its part
+                ends = np.append(np.diff(group[mine]) > 0, True)
+                part["flags"][ends] |= int(Flag.LAST)
+                flags[mine] |= prices.marked(part) & ~np.uint16(Flag.LAST)
 
 
 class _Orders:

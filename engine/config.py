@@ -313,8 +313,15 @@ def _gather_strategies(data: dict[str, Any]) -> None:
         raise ConfigError('no strategy; add strategy = "strategies.twap:Twap" or "path/to/mine.py:Mine"')
     if single:
         data["strategies"] = [single]
-    if not data.get("strategies"):
+    if not data.get("strategies") and _has_clients(data):
+        data["strategies"] = []  # a paper broker for a desk's own programs
+    elif not data.get("strategies"):
         raise ConfigError('no strategy; add strategy = "strategies.twap:Twap" or "path/to/mine.py:Mine"')
+
+
+def _has_clients(data: dict[str, Any]) -> bool:
+    live = data.get("live")
+    return isinstance(live, dict) and bool(live.get("clients"))
 
 
 def _check(config: Config) -> None:

@@ -134,7 +134,9 @@ def run(
     """
     many = [strategies] if isinstance(strategies, Strategy) else list(strategies)
     owners = list(accounts) or [Account(name="main" if len(many) == 1 else f"main-{n + 1}") for n in range(len(many))]
-    if len(owners) != len(many) or not many:
+    if not many:
+        raise ConfigError("no strategy to replay; a config with [[live.clients]] alone is for `tickwright paper`")
+    if len(owners) != len(many):
         raise ConfigError(f"{len(many)} strategies and {len(owners)} accounts; give each strategy its own account")
     broker = with_average_days(broker or BrokerConfig(), feed)
     check_receive_times(broker, feed)

@@ -166,6 +166,8 @@ def read(path: str | os.PathLike[str]) -> SavedRun:
     """
     folder = Path(path)
     found = read_manifest(folder)
+    if (folder / "log.sqlite").exists() and found.partial == UNFINISHED:
+        raise RunError(f"{folder}: this paper session has not ended; wait for its end, or start it again to go on")
     if not (folder / "journal.bin").is_file():
         raise RunError(f"{folder / 'journal.bin'} is missing; run it again")
     return SavedRun(folder=folder, config=load(folder / "config.toml"), manifest=found)

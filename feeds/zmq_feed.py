@@ -23,6 +23,7 @@ from engine.live import messages, sockets
 from engine.live.door import receive_one
 from engine.live.keys import LOCAL, Keys
 from engine.live.receiver import StreamReceiver
+from engine.live.silence import Silence
 from engine.live_config import Live
 from engine.tape import ROW, Tape
 
@@ -89,6 +90,7 @@ class ZmqFeed:
             self._poller = zmq.Poller()
             for socket in self._sockets:
                 self._poller.register(socket, zmq.POLLIN)
+            self._silence = Silence(self._sockets)
             self._join()
         except BaseException:
             self.close()
@@ -156,9 +158,12 @@ class ZmqFeed:
         for want in self._receiver.wants(now):
             with suppress(zmq.Again):  # nobody is there: it will be asked again
                 self._sockets[0].send(messages.encode(want), zmq.NOBLOCK)
+            self._silence.asked(self._sockets[0], now)
         due_ms = (self._receiver.due - now) // 1_000_000 + 1
-        for socket, _ in self._poller.poll(max(0, min(due_ms, LONGEST_WAIT_MS))):
+        heard: list[Any] = [socket for socket, _ in self._poller.poll(max(0, min(due_ms, LONGEST_WAIT_MS)))]
+        for socket in heard:
             self._hear(socket)
+        self._silence.mind(clock.monotonic_ns(), heard)
         return clock.monotonic_ns() - self._heard < self._patience_ns
 
     def _hear(self, socket: zmq.Socket[Any]) -> None:

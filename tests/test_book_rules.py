@@ -54,6 +54,19 @@ def trade(price: int) -> np.ndarray:
     return row
 
 
+def test_a_book_is_judged_where_its_group_ends_although_another_instrument_ends_it() -> None:
+    rows = np.zeros(4, ROW)
+    rows["kind"], rows["size"], rows["size2"] = Kind.QUOTE, 1, 1
+    rows["kind"][:2], rows["order_id"][:2] = Kind.ADD, (1, 2)
+    rows["side"][:2], rows["price"], rows["price2"] = (1, -1), (103, 102, 10, 103), (0, 0, 11, 0)
+    rows["instrument"] = (0, 0, 1, 0)
+    rows["kind"][3] = Kind.TRADE
+    rows["flags"] = (0, 0, Flag.LAST, Flag.LAST)
+    BookRules([Instrument(symbol="X", book="L3"), Instrument(symbol="Y", book="L1")]).flag(rows)
+    assert [bool(flag & Flag.CROSSED) for flag in rows["flags"]] == [False, True, False, False]
+    assert [bool(flag & Flag.LAST) for flag in rows["flags"]] == [False, False, True, True]
+
+
 def test_a_jump_is_seen_although_each_trade_comes_alone() -> None:
     rules = BookRules([Instrument(symbol="X", book="L1")])
     flags = []

@@ -183,7 +183,7 @@ def test_two_strategies_have_two_accounts_in_one_market(small_tape: Path) -> Non
 
 
 def test_strategies_and_accounts_must_match_in_number(small_tape: Path) -> None:
-    with pytest.raises(ConfigError, match="0 strategies and 0 accounts"):
+    with pytest.raises(ConfigError, match="no strategy to replay"):
         run([], TapeFeed(small_tape))
 
 

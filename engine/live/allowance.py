@@ -30,9 +30,13 @@ class Allowance:
         kind = all(isinstance(one, (Cancel, CancelAll)) for one in requests)
         full_at = max(self._full_at[kind], now) + max(1, len(requests)) * EACH_NS
         if full_at - now > AT_ONCE * EACH_NS:
-            self._refused[cid] = None
-            if len(self._refused) > REMEMBERED:
-                del self._refused[next(iter(self._refused))]
+            self.refuse(cid)
             return False
         self._full_at[kind] = full_at
         return True
+
+    def refuse(self, cid: str) -> None:
+        """Remember that these are refused, whatever the reason."""
+        self._refused[cid] = None
+        if len(self._refused) > REMEMBERED:
+            del self._refused[next(iter(self._refused))]

@@ -65,6 +65,10 @@ def forget(path: Path) -> None:
 
 def _only(config: Config) -> str:
     names = [entry.account.name for entry in config.strategies]
+    if not names:
+        raise ConfigError(
+            f"{config.name} has no strategy to attach; programs of [[live.clients]] come in by engine.live.Client"
+        )
     if len(names) > 1:
         raise ConfigError(f"{config.name} has {len(names)} strategies; choose one with --account: {', '.join(names)}")
     return names[0]

@@ -22,10 +22,19 @@ from engine.live.metrics import metrics_of
 from engine.live.role import EX_OK
 from engine.live.role_disk import RoleDisk
 from engine.live.segments import Segments
-from engine.live.session import Wires, broker_links, choose_folder, guarded, ignore_interrupts, live_config, live_of
+from engine.live.session import (
+    Wires,
+    broker_links,
+    choose_folder,
+    guarded,
+    ignore_interrupts,
+    is_unfinished,
+    live_config,
+    live_of,
+)
 from engine.live.session import wires as opened
 from engine.live.session_verify import inputs_from_outside
-from engine.live.shell import Shell, say
+from engine.live.shell import Shell, is_supervised, say
 from engine.reports.summary import summary
 from engine.result import Result
 
@@ -33,6 +42,9 @@ from engine.result import Result
 def broker_command(name: str, sets: list[str], out: Path | None, new: bool, output: Output) -> int:
     """Run the paper broker of a config until its market ends."""
     config = live_config(name, sets)
+    if out is not None and is_supervised() and (out / "manifest.json").exists() and not is_unfinished(out):
+        say(f"{out} was sealed before this broker was killed; nothing is left to do")
+        return OK
     folder = choose_folder(config, out, new=new)
     say(f"run folder {folder}")
     return guarded(lambda: _run(config, folder, output))

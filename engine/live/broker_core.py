@@ -94,13 +94,13 @@ class Records(Journal):
     def __init__(self, accounts: int) -> None:
         super().__init__()
         self._kinds = np.zeros((accounts, KINDS), np.int64)
-        self._uncounted: list[NDArray[np.void]] = []
+        self._uncounted: list[bytes] = []
         self._parts: list[bytes] = []
 
     def append(self, records: NDArray[np.void]) -> None:
         super().append(records)
         data = records.tobytes()
-        self._uncounted.append(np.frombuffer(data, RECORD))
+        self._uncounted.append(data)
         self._parts.append(data)
         if len(self._uncounted) == MANY:
             _ = self.kinds
@@ -108,9 +108,11 @@ class Records(Journal):
     @property
     def kinds(self) -> NDArray[np.int64]:
         """Records so far by account and ``RecordKind``."""
-        for records in [np.concatenate(self._uncounted)] if self._uncounted else []:
-            np.add.at(self._kinds, (records["account"], records["kind"]), 1)
-        self._uncounted = []
+        if self._uncounted:
+            records = np.frombuffer(b"".join(self._uncounted), RECORD)
+            cells = records["account"].astype(np.intp) * KINDS + records["kind"]
+            self._kinds += np.bincount(cells, minlength=self._kinds.size).reshape(self._kinds.shape)
+            self._uncounted = []
         return self._kinds
 
     def take(self) -> bytes:

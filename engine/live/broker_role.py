@@ -12,7 +12,7 @@ Nothing here reads a clock, a socket or a file: see ``engine.live.role``.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from engine.config import Config
 from engine.errors import ConfigError
 from engine.live import messages as m
+from engine.live.abreast import RETURN_NS, Abreast
 from engine.live.allowance import PER_SECOND
 from engine.live.attachment import NO_REQUESTS, Attachment, digest_of
 from engine.live.broker_core import NOTHING, BadRequest, BrokerCore
@@ -60,8 +61,6 @@ PATIENCE_NS = 10_000 * MILLISECOND  # after the end, for strategies to say that 
 CLOSING_NS = 2_000 * MILLISECOND  # the same, when the broker was told to end
 LEAST_TICK = MILLISECOND
 GATE_13 = "it lost more than daily_loss or drawdown allow (gate 13)"
-MOST_HELD = 4_096  # inputs from outside that wait for the market
-UNKNOWN = 2**62  # how far a strategy had come that has not said Hello
 DONE = "done"  # what a Done is received as
 
 
@@ -115,10 +114,7 @@ class BrokerRole(LoggedRole):
         self._names = {account.name: n for n, account in enumerate(self.accounts)}
         self._peers: dict[bytes, int] = {}  # who is attached, to which account
         self._joined: dict[int, m.Hello] = {}
-        self._held: deque[Callable[[], object]] = deque()  # inputs from outside, until ``_is_abreast``
-        self._abreast = False
-        self._kept_before = kept_rows
-        self._answered_before: dict[int, int] = {}  # what strategies had seen when they came
+        self._abreast = Abreast(self.strategies, kept_rows)
         self._panels_kept: set[tuple[str, int, int]] = set()
         self._waits_since = 0
         self._last_beat = 0
@@ -211,8 +207,8 @@ class BrokerRole(LoggedRole):
         """Everything that may happen without a further input."""
         self._ask_feed()
         self._pull()
-        for _ in range(len(self._held) if self._is_abreast() else 0):
-            self._held.popleft()()
+        if self._is_abreast():
+            self._abreast.release()
         self._mind_time()
         for account in range(len(self.accounts)):
             self._tell(account)
@@ -276,20 +272,7 @@ class BrokerRole(LoggedRole):
             self._end()
 
     def _is_abreast(self) -> bool:
-        """Whether the market is where strategies saw it last, so that inputs from outside may act.
-
-        Answers that asked for nothing are not in the log, so a market that is repeated stands at an earlier wake than
-        those that were told. What came in between there would change what has been seen. Until then nothing trades:
-        either those wakes wait for their answers, or there are none.
-        """
-        core = self.core
-        if core is not None and not self._abreast:
-            seen = [self._answered_before.get(n, UNKNOWN) for n in range(self.strategies)]
-            is_through = core.waiting is None and core.rows >= self._kept_before
-            self._abreast = (
-                core.ended or is_through or all(core.numbers[n] > answered for n, answered in enumerate(seen))
-            )
-        return self._abreast
+        return self._abreast.is_so(self.core, self._now)
 
     def _rows_come(self, rows: NDArray[np.void]) -> None:
         assert self.core is not None
@@ -366,14 +349,15 @@ class BrokerRole(LoggedRole):
             case m.Orders():
                 self._on_client_orders(account, message, frame.peer)
             case m.Beat():
-                pass
+                if self._end_told and mine.done is None:
+                    self._tell_end(account)  # it would not be there any more, had it heard
             case m.Done():
                 if mine.done is None:
                     mine.done = frame.data
                     self._log(Entry.DONE, account, raw=frame.data)
                 self._send(frame.peer, m.encode(m.Received(-1, DONE, 0, False, False)))
             case m.Goodbye():
-                self._held.append(lambda: self._gone(account))
+                self._abreast.hold(lambda: self._gone(account))
                 self._forget(account)
 
     def _reject(self, peer: bytes, reason: str, text: str, *, wake: int = -1, cid: str = "") -> None:
@@ -428,7 +412,7 @@ class BrokerRole(LoggedRole):
         if account not in self._joined:
             self._joined[account] = hello
             self._log(Entry.JOIN, account, raw=m.encode(hello))
-        self._answered_before.setdefault(account, hello.answered)
+        self._abreast.came(account, hello.answered)
         self._forget(account)
         self._peers[peer] = account
         mine.attach(peer, self._now, -1 if hello.replay else hello.answered, hello.heard)
@@ -519,12 +503,15 @@ class BrokerRole(LoggedRole):
                 self._send(peer, m.encode(m.Received(-1, message.cid, known[1], True, False)))
             return
         if core is None or (core.rows == 0 and not core.ended) or not self._is_abreast():
-            if len(self._held) < MOST_HELD:
-                self._held.append(lambda: self._on_client_orders(account, message, peer))
-            else:
+            if self._abreast.is_full:
                 self._reject(peer, "BUSY", "the market has not begun yet; ask later", cid=message.cid)
+            else:
+                self._abreast.hold(lambda: self._on_client_orders(account, message, peer))
         elif core.ended:
             self._reject(peer, "ENDED", "the market has ended", cid=message.cid)
+        elif self.is_disk_slow and any(type(one) in (m.Order, m.Replace) for one in message.requests):
+            mine.allowance.refuse(message.cid)
+            self._reject(peer, "JOURNAL_SLOW", "a write to disk took more than 1 s; ask again later", cid=message.cid)
         elif not mine.allowance.takes(self._now, message.cid, message.requests):
             self._reject(peer, "BUSY", f"more than {PER_SECOND} requests a second; ask for less", cid=message.cid)
         elif 0 < message.expire_ts < core.venue.clock:
@@ -549,21 +536,29 @@ class BrokerRole(LoggedRole):
         core = self.core
         if core is None or core.ended:
             return
+        self._waits_since = self._waits_since or self._now  # a wake of an earlier life waits from now on
         self._skip_overdue(core)
         for account, mine in enumerate(self.attachments):
             is_silent = mine.heard_at > 0 and self._now - mine.heard_at >= SILENT_NS
             if is_silent and not mine.gone and (self._hold_ns is not None or not mine.attached) and self._is_abreast():
                 self._gone(account)
 
+    @property
+    def _waits_until(self) -> int:
+        """When a pace goes on without an answer; strategies that have yet to come back are given time to."""
+        hold = self._hold_ns or 0
+        return self._waits_since + (hold if self._is_abreast() else max(hold, RETURN_NS))
+
     def _skip_overdue(self, core: BrokerCore) -> None:
         """The market goes on without those who do not answer in time; one who was late is not waited for again."""
         while (account := core.waiting) is not None:
             mine = self.attachments[account]
-            is_over = self._hold_ns is not None and (mine.behind or self._now - self._waits_since >= self._hold_ns)
-            if not is_over and not self._closing:
+            is_over = self._now >= self._waits_until or (mine.behind and self._is_abreast())
+            if not (self._hold_ns is not None and is_over) and not self._closing:
                 return
             wake = core.numbers[account]
-            self._abreast = mine.behind = True
+            self._abreast.give_up()
+            mine.behind = True
             mine.skip(wake)
             self.skipped_wakes += 1
             self._log(Entry.SKIP, account, wake=wake)
@@ -585,7 +580,7 @@ class BrokerRole(LoggedRole):
         if self.core is not None and self.core.waiting is not None:
             ticks.append(self._now + TELL_AGAIN_NS)
             if self._hold_ns is not None:
-                ticks.append(self._waits_since + self._hold_ns)
+                ticks.append(self._waits_until)
         self._next_tick = max(min(ticks), self._now + LEAST_TICK)
 
     # --- the end ------------------------------------------------------------------------------------------------------
@@ -644,7 +639,7 @@ class BrokerRole(LoggedRole):
         if name and name not in self._names:
             return m.Reject("UNKNOWN_ACCOUNT", f"no account '{name}'; this broker has {', '.join(self._names)}")
         if not self._is_abreast():
-            self._held.append(lambda: self._latch_one(name, why))
+            self._abreast.hold(lambda: self._latch_one(name, why))
             return m.Obeyed(
                 0, "latched as soon as the market is where strategies saw it last; until then nothing trades"
             )

@@ -19,7 +19,7 @@ def standing_of(role: BrokerRole) -> Standing:
         role="broker",
         run=role.config.name,
         state=_state(role),
-        market_ts=core.venue.clock if core is not None and core.wakes > role.strategies else role.market_ts,
+        market_ts=(core.venue.clock if core is not None else 0) or role.market_ts,
         ts_pub=role.ts_pub,
         rows=core.seq if core is not None else 0,
         next_seq=receiver.known,

@@ -36,11 +36,12 @@ from engine.live.keys import LOCAL, Keys
 from engine.live.market_view import MarketView
 from engine.live.order_entry import OrderEntry, Sent
 from engine.live.receiver import StreamReceiver
+from engine.live.silence import Silence
 from engine.live_config import Live
 from engine.orders import OrderFlag, OrderType, TimeInForce
 
 BURST = 256  # frames of a socket before the others are heard
-PATIENCE_S = 5.0  # for feed and broker to answer at the start
+PATIENCE_S = 10.0  # for feed and broker to answer at the start
 FAREWELL_MS = 200  # for the last words to leave
 EXPIRY_NS = 2_000_000_000  # market time after which an order that has not arrived is not to be applied
 
@@ -107,6 +108,7 @@ class Client:
         self._poller = zmq.Poller()
         for socket in (self._market, self._recovery, self._orders):
             self._poller.register(socket, zmq.POLLIN)
+        self._silence = Silence((self._market, self._recovery, self._orders))
 
     def __enter__(self) -> Client:
         """Join the feed and the broker.
@@ -165,8 +167,10 @@ class Client:
         self._speak(clock.monotonic_ns())
         due = min(until, self._receiver.due, self._entry.next_due if self._view.symbols else until)
         wait = max(0, -(-(due - clock.monotonic_ns()) // 1_000_000))
-        for socket, _ in self._poller.poll(0 if self._found else wait):
+        heard: list[Any] = [socket for socket, _ in self._poller.poll(0 if self._found else wait)]
+        for socket in heard:
             self._hear(socket)
+        self._silence.mind(clock.monotonic_ns(), heard)
         self._speak(clock.monotonic_ns())
 
     def _hear(self, socket: Any) -> None:
@@ -188,7 +192,7 @@ class Client:
 
     def _speak(self, now: int) -> None:
         for want in self._receiver.wants(now):
-            _send(self._recovery, m.encode(want))
+            self._send(self._recovery, m.encode(want))
         if not self._view.symbols:
             return  # what an outbox holds needs their numbers, and is to be there before reports come
         entry = self._entry
@@ -198,7 +202,7 @@ class Client:
         entry.unsaved, entry.settled = [], []
         outgoing, entry.outgoing = entry.outgoing, []
         for frame in outgoing:  # what does not leave now is said again when it is missed
-            _send(self._orders, frame)
+            self._send(self._orders, frame)
 
     def _join(self) -> None:
         """Until feed and broker know us, and the books are where the market was when we came."""
@@ -393,14 +397,14 @@ class Client:
         self._speak(clock.monotonic_ns())
         self._close_sockets()
 
+    def _send(self, socket: Any, frame: bytes) -> None:
+        with contextlib.suppress(zmq.Again):  # nobody is there
+            socket.send(frame, zmq.NOBLOCK)
+        self._silence.asked(socket, clock.monotonic_ns())
+
     def _close_sockets(self) -> None:
         self._market.close(linger=0)
         self._recovery.close(linger=0)
         self._orders.close(linger=FAREWELL_MS)
         if self._outbox is not None:
             self._outbox.close()
-
-
-def _send(socket: Any, frame: bytes) -> None:
-    with contextlib.suppress(zmq.Again):  # nobody is there
-        socket.send(frame, zmq.NOBLOCK)

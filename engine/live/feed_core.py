@@ -51,6 +51,7 @@ HEARTBEAT_NS = 500 * MS
 CLOCK_NS = 100 * MS
 QUIET_NS = 60_000 * MS  # market time without rows that a paced feed skips
 LATENESS_NS = 1_000 * MS  # how late a pushed row may come and still keep its time
+GATHER_NS = MS  # a paced row waits so long at most for others to travel with: each batch costs every subscriber
 BURST_ROWS = 4_096  # most rows published in a tick
 ANSWER_ROWS = 4 * BATCH_ROWS  # most rows answered in a tick; other answers count as ``ANSWER_COST``
 ANSWER_COST = 1_024
@@ -241,7 +242,7 @@ class FeedCore:
         if not self._pace or self._pushed:
             return now
         row = self._pace.when(int(self._ahead["ts_event"][0]))
-        return max(now, min(row, self._next_clock, self._next_beat))
+        return max(now + GATHER_NS, min(row, self._next_clock, self._next_beat))
 
     def _recall(self, next_seq: int) -> None:
         """What had been told of panels and of time before a restart."""

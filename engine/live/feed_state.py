@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from engine import clock
 from engine.errors import RunError
 from engine.live.disk import refuse_network_disk, sync_folder
 from engine.live.endless import Begin
@@ -77,8 +78,9 @@ class StateFile:
     def _read(self, stream: str, market: str, new: bool) -> FeedState:
         try:
             found = msgspec.json.decode(self._path.read_bytes(), type=FeedState)
-        except FileNotFoundError:
-            return FeedState(stream=stream, market=market)
+        except FileNotFoundError:  # where it was lost, receivers know an epoch: a later clock is always beyond that
+            first = clock.wall_ns() // 1_000_000_000
+            return FeedState(stream=stream, market=market, epoch=first, begun=first + 1)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunError(f"{self._path}: {error}; remove the file, or name another --out") from None
         fresh = FeedState(stream=stream, market=market, epoch=found.epoch, begun=found.epoch + 1)

@@ -3,9 +3,6 @@
 A server knows its peers (``Door``), so what one of them does not take is kept for that peer alone, in order, up to
 ``KEPT`` bytes and ``STALE_NS``; then it is dropped and counted, as is what is for a peer that has gone, or what another
 kind of socket does not take at once: nobody wants an order sent later. The protocols expect losses.
-
-A client that hears nothing for ``SILENT_NS`` connects anew: what stands between it and its server (a tunnel, a proxy)
-may have forgotten the connection without closing it, and TCP, which gets its answers from there, sees nothing wrong.
 """
 
 from __future__ import annotations
@@ -19,11 +16,11 @@ import zmq
 from engine import clock
 from engine.live.door import Door, Sent, receive_one
 from engine.live.role import Fault, Frame, Send
+from engine.live.silence import Silence
 
 KEPT = 16 << 20  # bytes a peer
 STALE_NS = 5_000_000_000  # older frames are of no use to a peer that takes none
 RETRY_MS = 1  # while frames are kept
-SILENT_NS = 5_000_000_000  # servers say something twice a second to who follows them, and answer who asks
 
 
 class _Kept(NamedTuple):
@@ -50,17 +47,14 @@ class Links:
         self._kept: dict[tuple[str, bytes], deque[_Kept]] = {}
         self._kept_bytes: Counter[tuple[str, bytes]] = Counter()
         self.unsent: Counter[str] = Counter()  # frames dropped, by link
-        self.connected_anew: Counter[str] = Counter()
-        self._clients = {name: at for name, one in self._sockets.items() if (at := _server_of(one))}
-        self._unheard: dict[str, int] = {}  # since when clients have been waiting for a word
+        self.silence = Silence(self._sockets.values())
 
     def wait(self, ms: int) -> list[str]:
         """Names of the links that have something to say, after at most ``ms`` milliseconds."""
         ready: list[tuple[Any, int]] = self._poller.poll(min(ms, RETRY_MS) if self._kept else ms)
-        names = [self._names[socket] for socket, _ in ready]
-        if self._clients:
-            self._mind_silence(clock.monotonic_ns(), names)
-        return names
+        heard = [socket for socket, _ in ready]
+        self.silence.mind(clock.monotonic_ns(), heard)
+        return [self._names[socket] for socket in heard]
 
     def receive(self, link: str) -> Frame | None:
         """The next frame of a link; None when there is none."""
@@ -111,25 +105,10 @@ class Links:
             return sent
         try:
             self._sockets[link].send(data, zmq.NOBLOCK)
-            if link in self._clients:
-                self._unheard.setdefault(link, clock.monotonic_ns())
+            self.silence.asked(self._sockets[link], clock.monotonic_ns())
         except zmq.Again:
             self.unsent[link] += 1
         return "sent"
-
-    def _mind_silence(self, now: int, heard: list[str]) -> None:
-        """Clients that are owed a word, and have had none for long, connect anew."""
-        for link, address in self._clients.items():
-            socket = self._sockets[link]
-            if link in heard:
-                self._unheard.pop(link, None)
-            elif socket.type == zmq.SUB:
-                self._unheard.setdefault(link, now)
-            if now - self._unheard.get(link, now) >= SILENT_NS:
-                socket.disconnect(address)
-                socket.connect(address)
-                self.connected_anew[link] += 1
-                del self._unheard[link]
 
     def _keep(self, at: tuple[str, bytes], data: bytes) -> None:
         if self._kept_bytes[at] + len(data) > KEPT:
@@ -137,9 +116,3 @@ class Links:
             return
         self._kept_bytes[at] += len(data)
         self._kept.setdefault(at, deque()).append(_Kept(clock.monotonic_ns(), data))
-
-
-def _server_of(socket: zmq.Socket[bytes]) -> str:
-    """Where a client is connected to over a network; "" for servers, and where nothing stands in between."""
-    address = socket.get_string(zmq.LAST_ENDPOINT) if socket.type in (zmq.SUB, zmq.DEALER) else ""
-    return address if address.startswith("tcp://") else ""

@@ -11,6 +11,8 @@ from engine.live.broker_log import LogConflict
 from engine.live.receiver import StreamBroken
 from engine.live.role import EX_CORRUPT, EX_OK, Append, Committed, Input, Output, Send, Stop
 
+SLOW_NS = 1_000_000_000  # a commit that takes longer has the journal called slow for as long
+
 
 class LoggedRole(ABC):
     """A ``role.Core`` with a durable log.
@@ -30,7 +32,7 @@ class LoggedRole(ABC):
         self.appended = self.committed = entries
         self._out: list[Output] = []
         self._gated: deque[tuple[int, Send]] = deque()  # what to say once so many entries are on disk
-        self._now = 0
+        self._now = self._slow_until = 0
         self._next_tick = 0
         self._stopped = False
 
@@ -48,6 +50,8 @@ class LoggedRole(ABC):
         try:
             if isinstance(input, Committed):
                 self.committed = max(self.committed, input.count)
+                if input.took_ns > SLOW_NS:
+                    self._slow_until = self._now + SLOW_NS
             else:
                 self._take(input)
             self._go_on()
@@ -64,6 +68,11 @@ class LoggedRole(ABC):
     @abstractmethod
     def _go_on(self) -> None:
         """Everything that may happen without a further input."""
+
+    @property
+    def is_disk_slow(self) -> bool:
+        """Whether a commit took too long a moment ago: nothing new should be taken on."""
+        return self._now < self._slow_until
 
     def _append(self, kind: int, payload: bytes) -> None:
         self.appended += 1

@@ -35,6 +35,7 @@ class Committed(NamedTuple):
     """Everything appended up to and including entry ``count`` (counted from the first) is on disk."""
 
     count: int
+    took_ns: int = 0  # by how long the disk kept it waiting
 
 
 class Operator(NamedTuple):

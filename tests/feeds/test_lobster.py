@@ -213,7 +213,7 @@ def test_two_symbols_of_one_day_are_one_tape(tmp_path):
 
 # --- facts of the recorded days ---
 
-DAYS = [("AAPL", 1, 118_497, 23_658), ("AMZN", 5, 155_935, 8_974)]
+DAYS = [("AAPL", 1, 118_497, 23_658), pytest.param("AMZN", 5, 155_935, 8_974, marks=pytest.mark.slow)]
 
 
 def recorded(folder: Path, symbol: str, levels: int) -> tuple[Path, Path]:
@@ -241,6 +241,7 @@ def test_the_one_wild_time_of_a_recorded_day_moves_one_row(recorded_data):
     assert tape.manifest.verdict["TIME_CLAMPED"] == tape.manifest.verdict["TIME_BACK"] == 1
 
 
+@pytest.mark.slow
 def test_explained_messages_alone_move_the_touch_as_the_file_does(recorded_data):
     """Between REVEAL rows the book follows from the messages: started from the file's book, it ends at the file's."""
     files = recorded(recorded_data, "AMZN", 5)

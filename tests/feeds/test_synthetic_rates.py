@@ -55,6 +55,7 @@ def built_in() -> Tape:
 # Seeds
 
 
+@pytest.mark.slow
 def test_the_bytes_are_those_of_every_other_machine(fair, built_in):
     assert (fair.content_hash()[:16], built_in.content_hash()[:16]) == BYTES
 

@@ -44,6 +44,7 @@ def test_the_compiled_broker_equals_the_reference_thousands_of_times(book: str, 
 
 @settings(max_examples=150)
 @given(scenarios())
+@pytest.mark.slow
 def test_one_pass_over_the_rows_gives_what_two_cursors_give(scenario) -> None:
     latency = scenario.config.latency
     assume(latency.entry != 0)  # an order that takes no time can meet an end of life at the very time it is sent

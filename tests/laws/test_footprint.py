@@ -88,6 +88,7 @@ def asks(transcript: Transcript) -> list[int]:
 
 @settings(max_examples=150)
 @given(moving_scenarios())
+@pytest.mark.slow
 def test_one_pass_and_two_cursors_show_the_same_displaced_market(scenario: Scenario) -> None:
     assert_same(drive(ReferenceBroker, scenario), drive(ReferenceBroker, scenario, two_cursors=True))
 
@@ -113,6 +114,7 @@ def test_impact_of_size_nothing_changes_nothing(name: str, scenario: Scenario) -
 
 @settings(max_examples=100)
 @given(moving_scenarios())
+@pytest.mark.slow
 def test_a_displaced_book_less_the_displacement_is_the_recorded_one(scenario: Scenario) -> None:
     class Checked(ReferenceBroker):
         """Compares the venue's books with ones that see the tape alone."""
@@ -133,6 +135,7 @@ def test_a_displaced_book_less_the_displacement_is_the_recorded_one(scenario: Sc
 
 @settings(max_examples=100)
 @given(moving_scenarios())
+@pytest.mark.slow
 def test_as_a_cost_impact_changes_fees_and_neither_prices_nor_fills(scenario: Scenario) -> None:
     charged, free = (
         replace(scenario, config=replace_fields(scenario.config, impact=impact))

@@ -205,6 +205,17 @@ def test_buying_holding_and_selling_at_constant_rates_loses_money_in_every_regio
 child = st.tuples(st.integers(1, 60), st.integers(-3_000, 3_000))  # prints since the last one, signed size
 
 
+def earned_by(
+    region: str, before: int, children: list[tuple[int, int]], last: int, *, half_spread: int = 0
+) -> tuple[float, int]:
+    """(currency, shares traded) of children and a last one that ends flat."""
+    trip = [0] * before
+    for wait, size in [*children, (last, -sum(size for _, size in children))]:
+        trip += [0] * (wait - 1) + [size]
+    found = replay(np.array([*trip, 0]), propagator(REGIONS[region]), size=CELL // PRINTS, half_spread=half_spread)
+    return found.earned, int(np.abs(trip).sum())
+
+
 @settings(max_examples=150)
 @given(
     region=st.sampled_from(sorted(REGIONS)),
@@ -212,15 +223,18 @@ child = st.tuples(st.integers(1, 60), st.integers(-3_000, 3_000))  # prints sinc
     children=st.lists(child, min_size=1, max_size=12),
     last=st.integers(1, 60),
 )
-def test_no_program_of_children_that_ends_flat_earns_in_any_region(
+def test_no_program_of_children_that_ends_flat_earns_half_a_spread_of_1_bp_in_any_region(
     region: str, before: int, children: list[tuple[int, int]], last: int
 ) -> None:
-    """On a market without a spread, each child at once and at any place in its cell."""
-    trip = [0] * before
-    for wait, size in [*children, (last, -sum(size for _, size in children))]:
-        trip += [0] * (wait - 1) + [size]
-    found = replay(np.array([*trip, 0]), propagator(REGIONS[region]), size=CELL // PRINTS)
-    assert found.earned <= rounding(np.array(trip))
+    """Each child at once and at any place in its cell."""
+    earned, traded = earned_by(region, before, children, last, half_spread=MID // 10_000)
+    assert earned < 0 or traded == 0
+
+
+def test_where_there_is_no_spread_a_small_sale_before_a_large_purchase_earns_a_little() -> None:
+    """What concave impact cannot exclude, and a search found: docs/impact.md tells of it, so it must stay true."""
+    earned, traded = earned_by("NA", 38, [(16, 78), (25, -605), (1, 3_000)], 5)
+    assert 0.3 < earned / traded < 0.5  # bp of what it trades, as a share costs 10,000
 
 
 @settings(max_examples=50)

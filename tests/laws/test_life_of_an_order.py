@@ -94,6 +94,7 @@ def test_an_order_fills_only_later_than_the_row_that_caused_it(scenario: Scenari
 
 @settings(max_examples=150)
 @given(scenarios(one_pass=False, tight=False))
+@pytest.mark.slow
 def test_an_order_never_pays_more_than_its_limit(scenario: Scenario) -> None:
     limits: dict[tuple[int, int], int] = {}
     priced = (1, 3)  # LIMIT, STOP_LIMIT
@@ -124,6 +125,7 @@ def test_cash_positions_and_profit_add_up_to_the_last_unit(scenario: Scenario) -
 
 @settings(max_examples=150)
 @given(scenarios(one_pass=False, tight=False))
+@pytest.mark.slow
 def test_what_strategies_have_heard_at_the_end_is_what_the_venue_did(scenario: Scenario) -> None:
     scenario = Scenario(**{**vars(scenario), "wants": []})
     broker = scenario.broker(ReferenceBroker, _KeepingJournal())
@@ -139,6 +141,7 @@ def test_what_strategies_have_heard_at_the_end_is_what_the_venue_did(scenario: S
 
 @settings(max_examples=200)
 @given(scenarios("L2", one_pass=False, tight=False))
+@pytest.mark.slow
 def test_makers_never_get_more_of_a_trade_row_than_it_traded(scenario: Scenario) -> None:
     """Fills as maker caused by a TRADE row are at most its size (crossing, after LAST, uses displayed size instead)."""
     records = drive(ReferenceBroker, scenario).records

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from broker_bench import Bench, buy, config_of, hello, small_day
+from broker_bench import MS, Bench, buy, config_of, hello, small_day
 
 from engine.journal import RecordKind
 from engine.live import messages as m
 from engine.live.broker_log import Body, Entry, decode, encode
 from engine.live.broker_role import GATE_13
-from engine.live.role import EX_CORRUPT, EX_OK, Frame
+from engine.live.role import EX_CORRUPT, EX_OK, Committed, Frame
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +282,44 @@ def test_a_flood_is_refused_for_good_costs_neither_log_nor_market_and_leaves_roo
     assert bench.say(m.Orders("2", [buy()] * 1_000), b"d")[-1].reason == "BUSY", "a copy of what was refused acted"
     again = bench.say(m.Orders("4", [buy()] * 1_000), b"d")
     assert any(isinstance(one, m.Received) for one in again)
+
+
+def test_while_the_disk_is_slow_a_program_may_cancel_but_not_order(day) -> None:
+    bench = started(day, "desk")
+    attach_program(bench)
+    bench.give(Committed(len(bench.entries), took_ns=1_000_000_001))
+    assert [one.reason for one in bench.say(m.Orders("a", [buy()]), b"d")] == ["JOURNAL_SLOW"]
+    assert isinstance(bench.say(m.Orders("b", [m.CancelAll(-1)]), b"d")[0], m.Received)
+    bench.wait(1_001)
+    assert bench.say(m.Orders("a", [buy()]), b"d")[-1].reason == "BUSY", "a copy of what was refused acted"
+    assert isinstance(bench.say(m.Orders("c", [buy()]), b"d")[-1], m.Received)
+
+
+def test_a_paced_broker_that_starts_again_waits_for_those_who_had_seen_more(day) -> None:
+    bench = started(day, hold_ms=5)
+    assert bench.role.core is not None
+    seen = bench.role.core.numbers[0]
+    again = Bench(bench.config, day, disk=(bench.entries, bench.kept), hold_ns=5 * MS)
+    again.now = 10_000 * MS
+    again.wait(1)
+    assert again.role.core is not None
+    assert again.role.core.numbers[0] < seen
+    again.wait(1_000)
+    assert again.role.skipped_wakes == 0, "wakes were skipped that their strategy had answered"
+    assert again.order(m.Kill("", "a test")).latch == 0, "a kill came before what its strategy had seen"
+    again.join()
+    again.say(hello(answered=seen, replay=False))
+    again.answer_all()
+    assert again.role.core.numbers[0] >= seen
+    assert again.role.latches.last == 1, "the kill that waited was forgotten"
+
+
+def test_a_paced_broker_that_starts_again_does_not_wait_for_ever(day) -> None:
+    bench = started(day, hold_ms=5)
+    late = Bench(bench.config, day, disk=(bench.entries, bench.kept), hold_ns=5 * MS)
+    late.wait(1)
+    late.wait(5_001)
+    assert late.role.skipped_wakes > 0, "nobody came, and the market stood still for ever"
 
 
 def test_a_strategy_answers_wakes_and_sends_nothing_else(day) -> None:

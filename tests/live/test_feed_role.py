@@ -14,6 +14,7 @@ import zmq
 
 from engine import clock
 from engine.errors import ConfigError, RunError, TapeError
+from engine.live import feed_state
 from engine.live.endless import Begin, EndlessSource
 from engine.live.feed_command import of_name, publish_command
 from engine.live.feed_role import FeedRole, Pacing
@@ -102,10 +103,11 @@ def test_a_restarted_feed_has_a_higher_epoch_and_its_receiver_misses_nothing(
     paced = Pacing(speed=300_000)  # ten minutes in two seconds
     with feed(TapeSource(tape), live, tmp_path / "f", paced):
         before, receiver = receive(live, until=1_000)
+        epoch = receiver.epoch
     with feed(TapeSource(tape), live, tmp_path / "f", paced) as role:
         assert role.core.next_seq >= 1_000
         after, receiver = receive(live, receiver=receiver)
-    assert receiver.epoch == 2
+    assert receiver.epoch == epoch + 1
     rows = np.concatenate([before, after])
     assert rows[rows["kind"] != 13].tobytes() == tape.rows.tobytes()
     assert (rows["kind"] == 13).any()
@@ -113,17 +115,30 @@ def test_a_restarted_feed_has_a_higher_epoch_and_its_receiver_misses_nothing(
 
 def test_a_stream_that_ended_in_order_begins_again_and_one_that_did_not_goes_on(tmp_path: Path) -> None:
     file = StateFile(tmp_path, stream="S", market="M")
+    epoch = file.state.epoch
     file.state.next_seq, file.state.begins = 70, [Begin(0, (1,)), Begin(50, (2,))]
     file.write()
     file.close()
     file = StateFile(tmp_path, stream="S", market="M")
-    assert (file.state.epoch, file.state.next_seq, file.state.begins[1].first) == (2, 70, 50)
+    assert (file.state.epoch, file.state.next_seq, file.state.begins[1].first) == (epoch + 1, 70, 50)
     file.state.finished = True
     file.write()
     file.close()
     file = StateFile(tmp_path, stream="S", market="M")
-    assert (file.state.epoch, file.state.next_seq, file.state.begins) == (3, 0, [])
+    assert (file.state.epoch, file.state.next_seq, file.state.begins) == (epoch + 2, 0, [])
     file.close()
+
+
+def test_a_feed_that_lost_its_state_has_a_higher_epoch_than_any_before(tmp_path: Path) -> None:
+    file = StateFile(tmp_path, stream="S", market="M")
+    file.close()
+    (tmp_path / "feed.json").unlink()
+    with pytest.MonkeyPatch.context() as later:
+        later.setattr(feed_state.clock, "wall_ns", lambda: (file.state.epoch + 5) * 1_000_000_000)
+        again = StateFile(tmp_path, stream="S", market="M")
+    assert again.state.epoch > file.state.epoch
+    assert again.state.begun == again.state.epoch
+    again.close()
 
 
 def test_a_folder_serves_one_feed_of_one_market_at_a_time(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 import zmq
 
 from engine import clock
-from engine.live import links, sockets
+from engine.live import silence, sockets
 from engine.live.links import Links
 from engine.live.role import Send
 
@@ -16,7 +16,7 @@ LONG_NS = 5_000_000_000
 
 @pytest.fixture
 def context(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(links, "SILENT_NS", SILENT_NS)
+    monkeypatch.setattr(silence, "SILENT_NS", SILENT_NS)
     with zmq.Context() as made:
         yield made
 
@@ -60,7 +60,7 @@ def ask(one: Links, router: zmq.Socket) -> bytes:
 def test_a_follower_that_hears_nothing_connects_anew_and_then_hears(context: zmq.Context) -> None:
     with sockets.publisher(context, "tcp://127.0.0.1:*", plain=True) as publisher:
         one = Links({"market": sockets.subscriber(context, publisher.get_string(zmq.LAST_ENDPOINT), plain=True)})
-        wait(one, lambda: one.connected_anew["market"] >= 2)
+        wait(one, lambda: one.silence.connected_anew.total() >= 2)
         heard = None
         while heard is None:
             publisher.send(b"a word")
@@ -72,14 +72,14 @@ def test_a_follower_that_hears_nothing_connects_anew_and_then_hears(context: zmq
 
 def test_who_asks_and_gets_no_answer_connects_anew(one: Links, router: zmq.Socket) -> None:
     peer = ask(one, router)
-    wait(one, lambda: one.connected_anew["orders"] == 1)
+    wait(one, lambda: one.silence.connected_anew.total() == 1)
     assert ask(one, router) != peer
 
 
 def test_who_asks_nothing_stays(one: Links) -> None:
     end = clock.monotonic_ns() + 3 * SILENT_NS
     wait(one, lambda: clock.monotonic_ns() > end)
-    assert not one.connected_anew
+    assert not one.silence.connected_anew
 
 
 def test_who_is_answered_stays(one: Links, router: zmq.Socket) -> None:
@@ -89,4 +89,4 @@ def test_who_is_answered_stays(one: Links, router: zmq.Socket) -> None:
         while not one.wait(5):
             pass
         assert one.receive("orders")
-    assert not one.connected_anew
+    assert not one.silence.connected_anew

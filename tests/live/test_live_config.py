@@ -7,6 +7,7 @@ import pytest
 
 from engine.config import Config, dump, load, parse
 from engine.errors import ConfigError
+from engine.live.attach_command import attach_command
 from engine.live_config import Live
 
 SAID = ("max_size", "max_notional", "max_position", "max_gross", "max_net", "daily_loss", "drawdown")
@@ -28,6 +29,18 @@ def test_a_config_without_live_has_none_and_one_with_it_comes_back_equal_from_it
     assert config.live.admin == f"ipc://{tmp_path}/admin"
     (tmp_path / "again.toml").write_text(dump(config))
     assert load(tmp_path / "again.toml") == config
+
+
+def test_a_paper_broker_for_programs_alone_needs_no_strategy(tmp_path: Path) -> None:
+    rest = {"risk": LIMITS, "live": {"clients": [{"name": "desk"}]}}
+    config = parse(rest, folder=tmp_path, where="x.toml")
+    assert config.strategies == []
+    (tmp_path / "again.toml").write_text(dump(config))
+    assert load(tmp_path / "again.toml") == config
+    with pytest.raises(ConfigError, match="no strategy; add"):
+        parse({**rest, "live": {}}, folder=tmp_path, where="x.toml")
+    with pytest.raises(ConfigError, match="has no strategy to attach"):
+        attach_command(str(tmp_path / "again.toml"), [], None, None, False)
 
 
 def test_the_market_waits_for_ever_at_full_speed_and_fifty_milliseconds_at_a_pace_unless_told() -> None:

@@ -9,14 +9,17 @@ import pytest
 from loopback import Loopback
 
 from engine.broker.trees import NODE, Trees
+from engine.cli import Output
 from engine.config import Config, build, load, make_strategies
 from engine.errors import RunError
 from engine.live import paper_run
+from engine.live.broker_command import broker_command
 from engine.live.broker_role import BrokerRole
 from engine.live.feed_core import FeedCore
 from engine.live.runner_role import RunnerRole
 from engine.live.segments import Segments
 from engine.live.session import choose_folder, is_unfinished
+from engine.live.shell import SUPERVISOR
 from engine.live.sources import TapeSource
 from engine.model_file import InstrumentFacts, Manifest, save_model
 from engine.result import Result
@@ -110,6 +113,8 @@ def test_a_broker_that_was_killed_while_it_sealed_seals_again(
         with pytest.raises(KeyboardInterrupt):
             paper_run.seal(folder, broker, loop.entries["broker"], segments)
     assert is_unfinished(folder)
+    with pytest.raises(RunError, match="this paper session has not ended"):
+        read(folder)
     result = paper_run.seal(folder, broker, loop.entries["broker"], segments)
     assert read(folder).result.fingerprint == result.fingerprint
     assert not is_unfinished(folder)
@@ -129,6 +134,15 @@ def test_a_broker_goes_on_with_what_is_unfinished_and_never_with_what_is_finishe
         choose_folder(config, tmp_path / "done", new=False)
     run_config(config, out=tmp_path / "replay")
     assert not is_unfinished(tmp_path / "replay")
+
+
+def test_a_broker_that_was_killed_after_it_had_sealed_is_done(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealed(config, tmp_path / "done")
+    monkeypatch.setenv(SUPERVISOR, "1")
+    assert broker_command(str(tmp_path / "mine.toml"), [], tmp_path / "done", False, Output()) == 0
+    assert "was sealed before this broker was killed" in capsys.readouterr().err
 
 
 # --- signals

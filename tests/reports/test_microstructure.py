@@ -72,6 +72,7 @@ def quoted_trades(
 
 @given(st.data())
 @settings(max_examples=40)
+@pytest.mark.slow
 def test_the_size_of_chunks_changes_nothing(data: st.DataObject) -> None:
     tape = drawn(data)
     assert same(microstructure(tape), microstructure(tape, chunk=data.draw(st.integers(1, 20))))
@@ -333,6 +334,7 @@ def test_the_page_needs_nothing_from_outside(tmp_path: Path) -> None:
     assert "NaN" not in own
 
 
+@pytest.mark.slow
 def test_it_says_the_same_in_every_process() -> None:
     command = [sys.executable, "-c", "import sys; from engine.cli import main; main(sys.argv[1:])"]
     words = ["data", "stats", "demo_l3_minutes", "--json"]

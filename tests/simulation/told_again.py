@@ -101,8 +101,17 @@ class ToldAgain:
             )
 
     def crashed(self, host: Host) -> None:
-        """Entries that were lost will be logged again, elsewhere."""
+        """Entries that were lost will be logged again, elsewhere.
+
+        A runner that starts anew knows the wakes up to the last answer in its log. What an earlier life saw after that
+        left no trace in it, nor in the broker's log: if both have crashed, an operator may come before it this time.
+        """
         safe = host.disk.safe_entries
+        if host.name != "broker":
+            last = max((decode_kept(payload).wake for _, payload in host.disk.entries[:safe]), default=-1)
+            for said in (self._told, self._asked):
+                for key in [key for key in said if key[0] == host.name and key[1] > last]:
+                    del said[key]
         for key in [key for key, number in self._logged.items() if key[0] == host.name and number > safe]:
             del self._logged[key]
 

@@ -318,9 +318,7 @@ class World:
                 host.disk.fails_at_sync = True
             case "enospc" if host:
                 host.disk.room = fault.number
-            case "kill" if self.hosts["broker"].starts == 1:
-                # Not after a recovery: where a pace has the market skip wakes that an earlier life had answers to, it
-                # may come before wakes that were told; a runner that has seen them stops with exit code 78, as it must.
+            case "kill":
                 self.hosts["broker"].operate("kill", "the simulator")
             case "cut" if link:
                 link.cut(until)

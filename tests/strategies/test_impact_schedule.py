@@ -33,6 +33,7 @@ def generated(side="buy", shares=300):
     return Instruction(symbol="A", side=side, shares=shares)
 
 
+@pytest.mark.slow
 class TestImpactSchedule(StrategyLaws):
     def make_strategy(self):
         return ImpactSchedule(orders=(generated(),), market=DAY, risk_aversion=1e-4, tactics=QUICK)
