@@ -1,6 +1,7 @@
 """The study of the placer: same parents in every arm, differences with errors that hold, no day that was trained on."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -103,7 +104,7 @@ def test_a_study_without_impact_is_refused():
 
 
 def made_up(off: np.ndarray, model: np.ndarray) -> list[Trial]:
-    costs = {"off": off, "model": model}
+    costs: dict[Any, np.ndarray] = {"off": off, "model": model}
     return [
         Trial(symbol="X", day="2026-01-05", window=w, side=side, shares=1, arm=arm, done=1, cost_bp=float(cost[w]),
               slippage_bp=0.0, market_volume=1)
