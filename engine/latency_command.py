@@ -14,6 +14,7 @@ from engine.errors import ConfigError
 from engine.kernel_cache import ensure
 from engine.latency_replays import FEW_UNITS
 from engine.latency_study import SURE, BreakEven, Curve, LatencyStudy, study_latency
+from engine.learning.signal_decay import Decay, signal_decays
 from engine.reports.curve_page import Grid, Plot, Trace
 from engine.reports.forest_page import LogPlot, Section, write_forest_page
 from engine.shipped import find_config
@@ -51,12 +52,21 @@ def latency_command(
 
     grid = [round(ms * 1e6) for ms in grid_ms]
     found = study_latency(configs, grid, block_ns=block_minutes * MINUTE, tell=tell)
-    page = str(write_forest_page(html, f"Latency: {found.name}", facts(found), sections(found))) if html else ""
+    tell("the signals alone")
+    decays = signal_decays(configs, grid)
+    shown = [*sections(found), *map(decay_section, decays)]
+    page = str(write_forest_page(html, f"Latency: {found.name}", facts(found), shown)) if html else ""
     lines = [*facts(found)]
-    for curve in found.curves:
-        lines += grid_lines(curve_grid(curve, found))
-    lines += ["", *verdicts(found), "", f"page      {page}" if page else "page      with --html FILE"]
-    say(output, {"study": found, "page": page}, lines)
+    for table in [*(curve_grid(curve, found) for curve in found.curves), *map(decay_grid, decays)]:
+        lines += grid_lines(table)
+    lines += [
+        "",
+        *verdicts(found),
+        *map(decay_verdict, decays),
+        "",
+        f"page      {page}" if page else "page      with --html FILE",
+    ]
+    say(output, {"study": found, "decays": decays, "page": page}, lines)
     return OK
 
 
@@ -122,6 +132,40 @@ def sections(found: LatencyStudy) -> list[Section]:
         notes += [f"break-even of {one.signal}: {_told(one.break_even, curve.latency_ns[-1])}" for one in curve.worths]
         shown.append(Section(f"{curve.leg} leg", notes, pictures, [curve_grid(curve, found)]))
     return shown
+
+
+def decay_grid(one: Decay) -> Grid:
+    """What is left of a signal by latency, without any strategy."""
+    rows = [
+        [f"{ns / 1e6:g}", f"{left:+.3f}", f"{error:.3f}", f"{left - one.cost:+.3f}"]
+        for ns, left, error in zip(one.latency_ns, one.left, one.error, strict=True)
+    ]
+    title = (
+        f"{one.signal} alone: the move still to come, ticks, after {one.told:,} of {one.of:,} signals that tell up or "
+        f"down; to take costs {one.cost:.3f}"
+    )
+    return Grid(title, ["ms", "left", "±", "less the cost"], rows)
+
+
+def decay_verdict(one: Decay) -> str:
+    """How late who takes may be."""
+    half = "" if one.half_ns is None else f"; half of that is gone after {_ms(one.half_ns, one.latency_ns[-1])}"
+    if not one.break_even.told:
+        return f"{one.signal} alone: {one.left[0]:+.3f} ticks at once do not pay for taking, {one.cost:.3f}{half}"
+    return f"{one.signal} alone pays for taking until {_told(one.break_even, one.latency_ns[-1])}{half}"
+
+
+def decay_section(one: Decay) -> Section:
+    """A picture and a table."""
+    ms = [ns / 1e6 for ns in one.latency_ns[1:]]
+    traces = [
+        Trace("move still to come", ms, one.left[1:]),
+        Trace("± 1 s.e.", ms, [left + error for left, error in zip(one.left[1:], one.error[1:], strict=True)]),
+        Trace("", ms, [left - error for left, error in zip(one.left[1:], one.error[1:], strict=True)]),
+        Trace("half a spread and fee", ms, [one.cost] * len(ms)),
+    ]
+    plot = LogPlot(Plot(f"{one.signal}: what is left", "ms", "price ticks", traces))
+    return Section(f"{one.signal} alone", [decay_verdict(one)], [plot], [decay_grid(one)])
 
 
 def _told(one: BreakEven, last_ns: int) -> str:

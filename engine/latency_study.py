@@ -225,17 +225,20 @@ def break_even(latency_ns: Ints, worth: Floats, again: Ints) -> BreakEven:
         Units drawn again.
     """
     total, drawn = worth.sum(axis=1), worth[:, again].sum(axis=2)
-    low, high = np.percentile(np.array([_crossing(latency_ns, one) for one in drawn.T]), INTERVAL, method="nearest")
+    low, high = np.percentile(np.array([crossing(latency_ns, one) for one in drawn.T]), INTERVAL, method="nearest")
     return BreakEven(
         told=bool(total[0] > SURE * drawn[0].std() and total[0] > 0),
-        ns=_finite(_crossing(latency_ns, total)),
-        low_ns=_finite(low),
-        high_ns=_finite(high),
+        ns=finite(crossing(latency_ns, total)),
+        low_ns=finite(low),
+        high_ns=finite(high),
     )
 
 
-def _crossing(latency_ns: Ints, total: Floats) -> float:
-    """0 if not above 0 from the start, infinite if always; straight between points in the logarithm of latency."""
+def crossing(latency_ns: Ints, total: Floats) -> float:
+    """Where a curve falls to 0: 0 if not above it from the start, infinite if always.
+
+    Between points it is straight in the logarithm of latency.
+    """
     below = np.flatnonzero(total <= 0)
     if not len(below):
         return np.inf
@@ -247,5 +250,6 @@ def _crossing(latency_ns: Ints, total: Floats) -> float:
     return start + part * (end - start) if start == 0 else start * (end / start) ** part
 
 
-def _finite(ns: float) -> float | None:
+def finite(ns: float) -> float | None:
+    """None for infinite."""
     return float(ns) if np.isfinite(ns) else None

@@ -110,7 +110,8 @@ def own_orders_sections(found: OwnOrders) -> list[Section]:
     moves, changes, profiles, survivors = own_orders_grids(found)
     lines = [Trace("no orders", found.lean, [one.value for one in found.unconditional])]
     lines += [Trace(name, found.lean, [m.value for m in one.move]) for name, one in found.profiles.items()]
-    differences = [Trace(name, found.lean, [m.value for m in one.change]) for name, one in found.profiles.items()]
+    differences = [Trace("no orders", found.lean, [0.0] * len(found.lean))]
+    differences += [Trace(name, found.lean, [m.value for m in one.change]) for name, one in found.profiles.items()]
     title = f"{found.symbol}: move over {found.horizon} ticks"
     lean = "P(our way) - P(the other way) at placement"
     pictures = [Plot(title, lean, "ticks", lines), Plot("what our orders changed", lean, "ticks", differences)]

@@ -19,6 +19,7 @@ from engine.config import Config, parse
 from engine.errors import ConfigError
 from engine.held_signals import hold_signals
 from engine.latency_study import LatencyStudy, break_even, study_latency
+from engine.learning.signal_decay import signal_decays
 from engine.parent import ParentOrder
 from engine.run import KeptJournal, run
 from engine.signals import Probe
@@ -168,6 +169,21 @@ def test_parents_are_paired_and_a_strategy_without_signals_has_no_decision_leg(t
     assert (found.unit, found.units, found.signals) == ("parent orders", 10, [])
     assert [curve.leg for curve in found.curves] == ["feed", "order"]
     assert found.money == pytest.approx(-10.0)  # half a spread of a cent, ten times a hundred shares
+
+
+def test_what_is_left_of_a_signal_is_its_move_until_the_market_has_moved(tmp_path: Path, model: str) -> None:
+    tapes = [leading_tape(tmp_path / name, told=told) for name, told in (("told", True), ("untold", False))]
+    told, untold = (signal_decays([config(tape, model)], GRID)[0] for tape in tapes)
+    assert told.latency_ns == [0, *GRID]
+    assert told.left == pytest.approx([5, 5, 5, 0])
+    assert told.half_ns is not None
+    assert untold.half_ns is None
+    assert told.cost == 1  # half of a spread of two ticks, no fee
+    assert told.break_even.told
+    assert told.break_even.ns is not None
+    assert 10 * MILLISECOND < told.break_even.ns < 100 * MILLISECOND
+    assert abs(untold.left[0]) < 4 * untold.error[0]
+    assert not untold.break_even.told
 
 
 def test_units_of_several_markets_are_taken_together(tmp_path: Path) -> None:
