@@ -22,9 +22,9 @@ def epoch_change(trial: Trial) -> str:
     epochs = sessions = 0
     while done.total() < changes:
         with session(reference, trial.fresh("session")) as one:
-            mine = first = 0
+            assert one.until((one.folder / "feed" / "feed.json").exists), "the session was over at once"
+            mine, first = 0, epoch_of(one)
             while done.total() < changes and one.until(partial(one.goes_on, time.time())):
-                first = first or epoch_of(one)
                 if not one.sleep(trial.rng.uniform(0, 0.3)):
                     break
                 way = WAYS[done.total() % len(WAYS)]
