@@ -52,7 +52,7 @@ def test_on_a_flat_curve_that_finances_itself_nothing_carries_and_nothing_slides
     plain = (report.special_bp < 1e-6) & (report.maturity > DAY + days + 365)
     # repo is simple over the horizon: 0.12 at 9 % for half a year
     assert np.abs(report.carry_and_slide_bp[plain]).max() < 0.15
-    # one by one they may be off by what half years of 181 and of 184 days do to a street yield: 0.29 bp a per cent of it
+    # one by one they may be off by what half years of 181 and of 184 days do to a street yield: 0.29 bp a percent
     assert np.abs(report.slide_bp[plain]).max() < 30 * level
 
 
