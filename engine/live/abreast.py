@@ -2,7 +2,8 @@
 
 Answers that asked for nothing are not in a broker's log, nor are rows on disk as soon as they are told of. So after a
 restart the market stands at an earlier wake than those that were told, and a kill or a program's order applied there
-would change what has been seen. Strategies say in ``Hello`` how far they had come, and are given time to.
+would change what has been seen. Strategies say in ``Hello`` how far they had come, and are given time to. While a kill
+waits for one of them the market takes no rows that an earlier life had not kept: nothing fills that was not to.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Abreast:
         self._began = 0  # monotonic ns
         self._is_so = False
         self._held: deque[Callable[[], object]] = deque()
+        self._kill_waits = False
 
     def came(self, account: int, answered: int) -> None:
         """A strategy says for the first time in this life how far it had come."""
@@ -53,13 +55,19 @@ class Abreast:
         self._is_so = True
 
     @property
+    def stands(self) -> bool:
+        """Whether new rows have to wait, too: a kill does, for strategies that have yet to come back."""
+        return self._kill_waits and not self._is_so and any(n not in self._answered for n in range(self._strategies))
+
+    @property
     def is_full(self) -> bool:
         """Whether so much waits that what can be refused should be; kills cannot."""
         return len(self._held) >= MOST_HELD
 
-    def hold(self, act: Callable[[], object]) -> None:
+    def hold(self, act: Callable[[], object], *, is_kill: bool = False) -> None:
         """Keep what is to be done then."""
         self._held.append(act)
+        self._kill_waits |= is_kill
 
     def release(self) -> None:
         """Do what has waited; what still cannot be done is held anew."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -100,14 +101,26 @@ def announced(config: Config, folder: Path, kill_file: Path) -> Iterator[None]:
         started=clock.wall_ns(),
         live=live_of(config),
     )
-    path = sessions_folder() / f"{session.pid}.json"
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.write_bytes(msgspec.json.encode(session))
-    try:
-        yield
-    finally:
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
+            stack.enter_context(_word_of(session))
+        yield
+
+
+@contextlib.contextmanager
+def _word_of(session: Session) -> Iterator[None]:
+    """A file that is locked from the moment it has its name until its process ends, in whatever way it does."""
+    path = sessions_folder() / f"{session.pid}-{session.started}.json"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unnamed = path.with_suffix(".new")
+    with unnamed.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(msgspec.json.encode(session))
+        file.flush()
+        unnamed.rename(path)
+        try:
+            yield
+        finally:
             path.unlink(missing_ok=True)
 
 
@@ -116,17 +129,17 @@ def running_sessions() -> list[Session]:
     found: list[Session] = []
     for path in sorted(sessions_folder().glob("*.json")):
         with contextlib.suppress(OSError, msgspec.DecodeError):
-            if path.stat().st_uid == os.geteuid():
+            if path.stat().st_uid == os.geteuid() and _is_held(path):
                 found.append(msgspec.json.decode(path.read_bytes(), type=Session))
-    alive = [session for session in found if _is_alive(session.pid)]
-    return sorted(alive, key=lambda session: -session.started)
+    return sorted(found, key=lambda session: -session.started)
 
 
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+def _is_held(path: Path) -> bool:
+    """Whether the process that left this word still runs; what a dead one left is cleared away."""
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        path.unlink(missing_ok=True)
         return False
-    except PermissionError:
-        pass
-    return True

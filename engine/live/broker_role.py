@@ -264,6 +264,8 @@ class BrokerRole(LoggedRole):
         while core.waiting is None and core.rows < self._kept:  # kept in an earlier life, not yet taken in this one
             self._note(core.take_rows(self._read(core.rows, min(1 << 16, self._kept - core.rows))))
             self._keep_records()
+        if self._abreast.stands:
+            return
         while core.waiting is None and core.rows == self._kept and len(rows := self._receiver.take()):
             self._out.append(KeepRows(rows.tobytes()))
             self._kept += len(rows)
@@ -639,7 +641,7 @@ class BrokerRole(LoggedRole):
         if name and name not in self._names:
             return m.Reject("UNKNOWN_ACCOUNT", f"no account '{name}'; this broker has {', '.join(self._names)}")
         if not self._is_abreast():
-            self._abreast.hold(lambda: self._latch_one(name, why))
+            self._abreast.hold(lambda: self._latch_one(name, why), is_kill=True)
             return m.Obeyed(
                 0, "latched as soon as the market is where strategies saw it last; until then nothing trades"
             )

@@ -47,15 +47,17 @@ def kill_switch(trial: Trial) -> str:
         stays_thrown(session, desk)
         check(session.end())
     told = ", ".join(f"{way} {1_000 * s:.0f} ms" for way, s in slowest.items())
-    assert trial.quick or max(slowest.values()) <= MOST_S, f"too slow: {told}"  # beside other tests nothing is timed
+    most = MOST_S * (10 if trial.quick else 1)  # the quick form runs beside other tests
+    assert max(slowest.values()) <= most, f"too slow: {told}"
     return f"slowest of each way until all was over: {told}; still thrown after a restart of the broker"
 
 
-def thrown(session: Floor, desk: Client, throw: Callable[[Floor], None]) -> float:
+def thrown(session: Floor, desk: Client, throw: Callable[[Floor, int], None]) -> float:
     """Seconds from the throw until none of the program's orders is open."""
     fill_up(desk)
+    broker = session.broker
     begun = time.monotonic()
-    throw(session)
+    throw(session, broker)
     return until_over(desk) - begun
 
 
@@ -131,16 +133,16 @@ def check(records: NDArray[np.void]) -> None:
     assert len(killed) >= RESTING, f"the journal tells of {len(killed)} orders that a switch cancelled"
 
 
-def by_admin(session: Floor) -> None:
+def by_admin(session: Floor, broker: int) -> None:
     session.ask(m.Kill("", "F27"))
 
 
-def by_file(session: Floor) -> None:
+def by_file(session: Floor, broker: int) -> None:
     (session.folder / "KILL").write_text("F27\n")
 
 
-def by_signal(session: Floor) -> None:
-    os.kill(session.broker, signal.SIGUSR1)
+def by_signal(session: Floor, broker: int) -> None:
+    os.kill(broker, signal.SIGUSR1)
 
 
 WAYS = {"admin": by_admin, "kill file": by_file, "SIGUSR1": by_signal}

@@ -411,6 +411,29 @@ def test_a_kill_before_the_market_begins_is_in_force_when_it_does(day) -> None:
     assert bench.role.latches.in_force
 
 
+def test_while_a_kill_waits_for_a_strategy_to_come_back_the_market_takes_no_new_rows(day) -> None:
+    bench = Bench(config_of("desk"), day, hold_ns=5 * MS)
+    bench.join()
+    bench.say(hello(every_ns=2**62))  # wakes that do not come hold nothing up
+    bench.answer_all([m.CancelAll(-1)])  # and the first one was answered so that the log knows
+    attach_program(bench)
+    bench.rows(100)
+    again = Bench(bench.config, day, (bench.entries, bench.kept), hold_ns=5 * MS)
+    assert again.role.core is not None
+    again.wait(1)
+    again.say(hello("desk", wake=None), b"d")
+    again.join(epoch=2)
+    again.rows(100, epoch=2)
+    assert again.role.core.rows == 200
+    again.tell("kill")
+    again.rows(100, epoch=2)
+    assert again.role.core.rows == 200, "the market went on, and what works may have filled"
+    again.wait(5_001)
+    assert len(again.role.latches.in_force) == 2
+    again.wait(1)
+    assert again.role.core.rows == 300
+
+
 def test_how_it_stands_can_be_asked(day) -> None:
     standing = msgspec.json.decode(started(day, "desk").order(m.Ask()).json)
     assert standing["role"] == "broker"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import threading
 import urllib.request
@@ -17,7 +18,7 @@ from engine.cli import main
 from engine.config import dump, parse
 from engine.errors import ConfigError, RunError
 from engine.live import messages as m
-from engine.live.admin import Admin, announced, running_sessions
+from engine.live.admin import Admin, announced, running_sessions, sessions_folder
 from engine.live.chaos import Chaos
 from engine.live.keys import Keys, new_keys
 from engine.live.links import Links
@@ -148,6 +149,20 @@ def test_the_commands_say_how_it_stands_kill_and_rearm(desk: tuple[Live, Desk], 
         assert main(["kill", "--all"]) == 0
         assert main(["top", "--once"]) == 0
     assert running_sessions() == []
+
+
+def test_word_of_a_broker_that_was_killed_is_cleared_away_though_another_process_has_its_number(
+    desk: tuple[Live, Desk], private: Path
+) -> None:
+    config = msgspec.structs.replace(parse({"strategy": "mine.py:Mine"}, folder=private), live=desk[0])
+    with announced(config, private, private / "KILL"):
+        (word,) = sessions_folder().iterdir()
+        left = sessions_folder() / f"{os.getpid()}-1.json"
+        left.write_bytes(word.read_bytes())
+        assert len(running_sessions()) == 1
+        assert not left.exists()
+        assert word.exists()
+    assert not word.exists()
 
 
 def test_where_nobody_answers_the_kill_file_is_written(private: Path, monkeypatch: Any, capsys: Any) -> None:

@@ -27,13 +27,13 @@ from engine.live.role import Send
 from engine.live.sources import TapeSource
 from engine.rates.seller_programme import Programme
 from engine.result import Result
+from engine.shipped import shipped_tapes
 from engine.tape import Tape
 from feeds.replay import TapeFeed
 from feeds.zmq_feed import ZmqFeed
 from strategies.swaption_seller import SwaptionSeller
 from strategies.touch_quoter import TouchQuoter
 
-ROOT = Path(__file__).resolve().parents[2]
 MARKET, RECOVERY = "inproc://market", "inproc://recovery"
 
 
@@ -87,7 +87,7 @@ def selling(feed: Feed) -> Result:
 
 @pytest.fixture(scope="module")
 def demo_day() -> Tape:
-    day = Tape.load(ROOT / "replay_data" / "demo_day")
+    day = Tape.load(shipped_tapes()["demo_day"])
     return Tape(day.rows[:5_000], day.manifest)
 
 

@@ -52,8 +52,8 @@ def test_on_a_flat_curve_that_finances_itself_nothing_carries_and_nothing_slides
     plain = (report.special_bp < 1e-6) & (report.maturity > DAY + days + 365)
     # repo is simple over the horizon: 0.12 at 9 % for half a year
     assert np.abs(report.carry_and_slide_bp[plain]).max() < 0.15
-    # one by one they may be off by what half years of 181 and of 184 days do to a street yield
-    assert np.abs(report.slide_bp[plain]).max() < 2.5
+    # one by one they may be off by what half years of 181 and of 184 days do to a street yield: 0.29 bp a percent
+    assert np.abs(report.slide_bp[plain]).max() < 30 * level
 
 
 def test_carry_is_the_forward_yield_less_the_yield_worked_out_for_one_bond() -> None:
