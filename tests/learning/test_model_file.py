@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_trees import random_rows, random_trees
 
+from engine.array_folder import content_of, digest, text_of
 from engine.errors import ConfigError
-from engine.model_file import DTYPES, Band, InstrumentFacts, Manifest, _hash, _text, load_model, save_model
+from engine.model_file import DTYPES, Band, InstrumentFacts, Manifest, load_model, save_model
 
 FILES = ["manifest.json", *(f"{name}.npy" for name in DTYPES)]
 STOCK = InstrumentFacts(symbol="XYZ", price_unit="1/10000", tick=100, size_unit="1", lot=1)
@@ -152,7 +153,7 @@ def forged(scratch: Path, **fields: object) -> None:
     plain = msgspec.json.decode(file.read_bytes())
     plain.update(fields, content="")
     blank = msgspec.convert(plain, Manifest)
-    file.write_bytes(_text(msgspec.structs.replace(blank, content=_hash(_text(blank)))))
+    file.write_bytes(text_of(msgspec.structs.replace(blank, content=content_of(blank))))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +201,7 @@ def test_a_forged_tree_with_right_hashes_is_refused(
     copied(model, scratch)
     np.save(scratch / "nodes.npy", nodes)
     arrays = msgspec.to_builtins(load_model(model).manifest.arrays)
-    arrays["nodes"]["blake2b"] = _hash((scratch / "nodes.npy").read_bytes())
+    arrays["nodes"]["blake2b"] = digest((scratch / "nodes.npy").read_bytes())
     forged(scratch, arrays=arrays)
     refused(scratch)
 
