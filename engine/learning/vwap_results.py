@@ -1,25 +1,12 @@
-"""What a training of placement leaves behind: ``results.json`` beside ``arrays/NAME.npy``, numbers only.
+"""What a training of placement leaves behind: ``results/``, a folder of numbers beside the agents that it trained.
 
-A run is one trained network: a ticker (or the test problem), a target POV, an objective and a seed. Arrays have one
-row a run; k counts the points in training at which it was looked at, s the policies kept on the way, p placements::
-
-    w1[n, 50, i] b1[n, 50] z[n, 50] b2[n, 1]     float32, the trained networks
-    visited[n, steps, lots + 1]                  int64, how often training stood at a step with so many lots left
-    episodes[k]                                  int64, parents simulated up to each point
-    reward[n, k] aggressive[n, k] completed[n, k]  mean total reward of the policy at that point; aggressive lots of
-                                                 all executed; share of the parent executed
-    placed[n, k, p]                              share of each placement among those chosen
-    snapshot_episodes[s]                         int64
-    snapshot_w1[n, s, 50, i] snapshot_b1 …       float32, the networks at these points
-    problem_FIELD[n, …]                          every field of ``Problem``
+A run is one trained network: a ticker (or the test problem), a target POV, an objective and a seed. Everything has
+the runs' axis in front, in the order of ``VwapResults.runs``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -27,15 +14,48 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.array_folder import (
+    ArrayFacts,
+    check_free,
+    check_shapes,
+    described,
+    read_arrays,
+    read_manifest,
+    write_folder,
+)
 from engine.errors import ConfigError
+from engine.learning.placement_problem import Problem
 
-RESULTS = "results.json"
-WEIGHTS = ("w1", "b1", "z", "b2")
-HISTORY = ("reward", "aggressive", "completed", "placed")
-NEEDED = (
-    *WEIGHTS, "visited", "episodes", *HISTORY, "snapshot_episodes", *(f"snapshot_{name}" for name in WEIGHTS),
-)  # fmt: skip
-_CURE = "train again with `tickwright train vwap`"
+FORMAT = 1
+FOLDER = "results"
+INTEGERS = ("lots", "steps", "level", "size", "objective", "visited", "episodes", "snapshot_episodes")
+
+Singles = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Learned(NamedTuple):
+    """Arrays of n runs: k points of training at which it was looked at, s policies kept on the way, p placements.
+
+    A run that stopped early repeats its last point.
+    """
+
+    w1: Singles  # [n, 50, i] the trained networks
+    b1: Singles  # [n, 50]
+    z: Singles  # [n, 50]
+    b2: Singles  # [n, 1]
+    visited: Ints  # [n, T, lots + 1] how often training stood at a step with so many lots left
+    episodes: Ints  # [n, k] parents simulated up to each point
+    reward: Floats  # [n, k] mean total reward of a parent, half-spreads
+    aggressive: Floats  # [n, k] aggressive lots of all executed
+    completed: Floats  # [n, k] part of the parent executed
+    placed: Floats  # [n, k, p] share of each placement among those chosen
+    snapshot_episodes: Ints  # [n, s]
+    snapshot_w1: Singles  # [n, s, 50, i]
+    snapshot_b1: Singles  # [n, s, 50]
+    snapshot_z: Singles  # [n, s, 50]
+    snapshot_b2: Singles  # [n, s, 1]
 
 
 class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,40 +75,47 @@ class Run(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class VwapResults(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What was trained, how, and what failed; the order of ``runs`` is that of the arrays' rows."""
+    """What was trained, how, and what failed."""
 
     name: str
     is_synthetic: bool  # the tickers were drawn, not calibrated to a recorded market
-    device: str  # and threads: "cpu, 1 thread"
+    device: str  # "cpu, 1 thread"
     settings: dict[str, str | int | float | bool]
     runs: list[Run]
     failed: dict[str, str] = {}  # why, by ticker
     notes: list[str] = []
-    arrays: dict[str, str] = {}  # BLAKE2b-256 of each file; written by ``save_results``
+    format: int = FORMAT
+    arrays: dict[str, ArrayFacts] = {}  # filled in when it is saved
+    content: str = ""  # and so is this
 
 
 class Kept(NamedTuple):
-    """Results with their arrays."""
+    """Results, the problems that were learned, and what was learned."""
 
     results: VwapResults
-    arrays: dict[str, NDArray[Any]]
+    problems: Problem  # a batch
+    learned: Learned
 
 
-def save_results(folder: Path, results: VwapResults, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write both into a folder, which is made; the manifest last, so that half a folder is none."""
-    _check(folder, results, arrays)
-    (folder / "arrays").mkdir(parents=True, exist_ok=True)
-    hashes = {}
-    for name, array in arrays.items():
-        text = io.BytesIO()
-        np.save(text, np.ascontiguousarray(array), allow_pickle=False)
-        (folder / "arrays" / f"{name}.npy").write_bytes(text.getvalue())
-        hashes[name] = _hash(text.getvalue())
-    kept = msgspec.structs.replace(results, arrays=hashes)
-    (folder / RESULTS).write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=2) + b"\n")
+def save_results(
+    folder: Path, results: VwapResults, problems: Problem, learned: Learned, *, overwrite: bool = False
+) -> None:
+    """Write ``folder/results``, whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        If it exists, cannot be written, or arrays do not fit the runs and each other.
+    """
+    path = folder / FOLDER
+    arrays = {f"problem_{name}": value for name, value in problems._asdict().items()} | learned._asdict()
+    arrays = {name: np.ascontiguousarray(value, _dtype(name)) for name, value in arrays.items()}
+    _check(path, results.runs, problems, learned)
+    check_free(path, overwrite=overwrite)
+    write_folder(path, described(results, arrays), arrays)
 
 
-def load_results(folder: str | os.PathLike[str]) -> Kept:
+def load_results(folder: Path) -> Kept:
     """Open what a training left.
 
     Raises
@@ -96,39 +123,40 @@ def load_results(folder: str | os.PathLike[str]) -> Kept:
     ConfigError
         If a file is missing, damaged, or of another training, or shapes do not fit each other.
     """
-    path = Path(folder)
-    try:
-        results = msgspec.json.decode((path / RESULTS).read_bytes(), type=VwapResults)
-        files = {name: (path / "arrays" / f"{name}.npy").read_bytes() for name in results.arrays}
-    except OSError as error:
-        raise ConfigError(f"{error.filename}: cannot be read ({error.strerror}); {_CURE}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path / RESULTS}: no results of a training of placement ({error}); {_CURE}") from None
-    for name, data in files.items():
-        if _hash(data) != results.arrays[name]:
-            raise ConfigError(f"{path / 'arrays' / name}.npy: was changed or is damaged (its hash is another); {_CURE}")
-    arrays = {name: np.load(io.BytesIO(data), allow_pickle=False) for name, data in files.items()}
-    _check(path, results, arrays)
-    return Kept(results, arrays)
+    path = folder / FOLDER
+    results = read_manifest(path, VwapResults, newest=FORMAT)
+    dtypes = {name: _dtype(name) for name in (*(f"problem_{one}" for one in Problem._fields), *Learned._fields)}
+    check_shapes(path, results, dtypes)
+    arrays = read_arrays(path, results, dtypes)
+    problems = Problem(*(arrays[f"problem_{name}"] for name in Problem._fields))  # pyright: ignore[reportArgumentType]
+    learned = Learned(*(arrays[name] for name in Learned._fields))
+    _check(path, results.runs, problems, learned)
+    return Kept(results, problems, learned)
 
 
-def _check(path: Path, results: VwapResults, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """What types do not say: every array is there and has a row a run and a column a point."""
-    for name in NEEDED:
-        if name not in arrays:
-            raise ConfigError(f"{path}: the array {name!r} is missing; {_CURE}")
-    points = dict.fromkeys(HISTORY, arrays["episodes"].size)
-    points |= {name: arrays["snapshot_episodes"].size for name in NEEDED if name.startswith("snapshot_")}
-    for name, array in arrays.items():
-        if name in ("episodes", "snapshot_episodes"):
-            continue
-        if array.ndim < 1 or array.shape[0] != len(results.runs):
-            raise ConfigError(
-                f"{path}: {name} has shape {array.shape}, but there are {len(results.runs)} runs; {_CURE}"
-            )
-        if name in points and array.shape[1:2] != (points[name],):
-            raise ConfigError(f"{path}: {name} has shape {array.shape}, but {points[name]} points are named; {_CURE}")
+def _dtype(name: str) -> np.dtype[Any]:
+    if name.removeprefix("problem_") in INTEGERS:
+        return np.dtype("<i8")
+    return np.dtype("<f4" if name in Learned._fields and Learned.__annotations__[name] == "Singles" else "<f8")
 
 
-def _hash(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=32).hexdigest()
+def _check(path: Path, runs: Sequence[Run], problems: Problem, learned: Learned) -> None:
+    """What types do not say."""
+    n, k, s = len(runs), np.shape(learned.episodes)[-1], np.shape(learned.snapshot_episodes)[-1]
+    n_hidden, n_in = np.shape(learned.w1)[1:]
+    steps, p = np.shape(problems.fill)[1:3]
+    if not n:
+        raise ConfigError(f"{path}: there is no run; nothing was trained")
+    network = {"w1": (n_hidden, n_in), "b1": (n_hidden,), "z": (n_hidden,), "b2": (1,)}
+    wanted = {name: (n, *shape) for name, shape in network.items()}
+    wanted |= {f"snapshot_{name}": (n, s, *shape) for name, shape in network.items()}
+    wanted |= dict.fromkeys(("episodes", "reward", "aggressive", "completed"), (n, k))
+    wanted |= {"placed": (n, k, p), "snapshot_episodes": (n, s)}
+    wanted |= {"visited": (n, steps, int(np.max(problems.lots)) + 1)}
+    for name, shape in wanted.items():
+        found = np.shape(getattr(learned, name))
+        if found != shape:
+            raise ConfigError(f"{path}: {name} has shape {found}, but {n} runs and its fellows need {shape}")
+    for name, value in problems._asdict().items():
+        if np.shape(value)[:1] != (n,):
+            raise ConfigError(f"{path}: problem_{name} has shape {np.shape(value)}, but there are {n} runs")
