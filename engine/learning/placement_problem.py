@@ -215,7 +215,7 @@ def step(problem, t, remaining, alpha, action, fill_draw, move_draw):
 
 @compiled
 def step_cost(problem, t, remaining, alpha, action, filled):
-    """Half-spreads that step ``t`` costs when ``filled`` lots of ``action`` trade in it, penalties of an end included."""
+    """Half-spreads of step ``t`` when ``filled`` lots of ``action`` trade in it, the penalties of an end included."""
     lots = problem.lots
     part = filled / lots
     cost = part * problem.spread_cost[action] + problem.impact[action] * part * part
