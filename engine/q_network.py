@@ -1,8 +1,8 @@
 """The value of a placement: a network with one hidden layer, ``Q = z · relu(W1 x + b1) + b2``; a linear one beside.
 
 All is float32. The inputs are ``[pov, progress, elapsed, alpha]`` (or without the first), which all placements of a
-decision share, and then ``[spread_cost, fill, size]`` of each placement. The sums are always taken in the same order, so that every way
-in gives the same bits::
+decision share, and then ``[spread_cost, fill, size]`` of each placement. The sums are always taken in the same order,
+so that every way in gives the same bits::
 
     shared[j] = ((b1[j] + W1[j, 0] x[0]) + W1[j, 1] x[1]) + …         once a decision
     h[j]      = relu(shared[j] + ((W1[j, n-3] x[n-3] + W1[j, n-2] x[n-2]) + W1[j, n-1] x[n-1]))
