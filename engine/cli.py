@@ -103,7 +103,7 @@ train = App(name="train", help="Fit models to recorded markets, judge them on la
 app.command(train)
 forest = App(name="forest", help="Read what a training of forests left, and hold its forecasts against our own orders.")
 app.command(forest)
-vwap = App(name="vwap", help="Learned placement of parent orders: read what a training left, and hold it against replays.")
+vwap = App(name="vwap", help="Read what a training of placement left, and hold its agents against replays.")
 app.command(vwap)
 
 
