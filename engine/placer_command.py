@@ -18,8 +18,9 @@ from engine.curve_views import Grid, grid_lines
 from engine.errors import ConfigError
 from engine.forest_command import stock_tapes
 from engine.kernel_cache import ensure
+from engine.learning.paired_effects import Effect
 from engine.learning.placer_config import PlacerConfig, SubjectConfig, load_placer_config
-from engine.learning.placer_study import ARMS, Arm, Effect, Subject, Trial, effect, study
+from engine.learning.placer_study import ARMS, Arm, Subject, Trial, effect, study
 from engine.shipped import find_config, shipped_folder
 from engine.spelling import did_you_mean
 

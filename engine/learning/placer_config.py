@@ -11,7 +11,7 @@ import msgspec
 from engine.broker.impact import Market
 from engine.errors import ConfigError
 from engine.learning.forest_config import StockConfig, data_file
-from engine.learning.placer_study import Windows
+from engine.learning.parent_study import Windows
 from engine.spelling import explain
 
 

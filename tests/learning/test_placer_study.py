@@ -14,7 +14,9 @@ from engine.cli import main
 from engine.config import load
 from engine.errors import ConfigError
 from engine.instruments import Instrument
-from engine.learning.placer_study import Effect, Subject, Trial, Windows, effect, foresee, study
+from engine.learning.paired_effects import Effect
+from engine.learning.parent_study import Windows
+from engine.learning.placer_study import Subject, Trial, effect, foresee, study
 from engine.model_file import load_model, save_model
 from engine.placer_command import verdict
 from engine.shipped import shipped_configs, shipped_folder
