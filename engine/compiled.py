@@ -12,3 +12,11 @@ from engine.kernel_cache import ensure
 ensure()  # numba fixes the folder of a kernel when the kernel is made
 
 compiled: Callable[[Callable[..., Any]], Any] = njit(cache=True)
+
+_UNCOUNTED: Any = {"cache": True, "_nrt": False}
+
+compiled_bare: Callable[[Callable[..., Any]], Any] = njit(**_UNCOUNTED)
+"""The same for a kernel that makes no array.
+
+Arrays that it is given are not counted: of a small kernel with a tuple of arrays that is nearly all of its time.
+"""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.compiled import compiled
+from engine.compiled import compiled, compiled_bare
 from engine.errors import ConfigError
 from engine.learning.placement_problem import (
     AGGRESSIVE,
@@ -95,14 +95,7 @@ def visits(problem: Problem, action: Ints) -> Floats:
     _check_table(problem, action)
     met = np.zeros((problem.steps + 1, *action.shape[1:]))
     met[0, problem.lots] = problem.alpha_start
-    for t in range(problem.steps):
-        chance = np.take_along_axis(problem.fill[t].T[None], action[t][..., None], axis=2)[..., 0]  # (lots + 1, a)
-        size = problem.size[action[t]]
-        for remaining in range(1, problem.lots + 1):
-            now, filled = met[t, remaining], met[t, remaining] * chance[remaining]
-            met[t + 1, remaining] += (now - filled) @ problem.alpha_move
-            for a, lots in enumerate(np.minimum(size[remaining], remaining)):
-                met[t + 1, remaining - lots] += filled[a] * problem.alpha_move[a]
+    _visit(problem, np.ascontiguousarray(action, np.int64), met)
     return met
 
 
@@ -156,7 +149,7 @@ def grid_inputs(problem: Problem) -> NDArray[np.float32]:
     return out
 
 
-@compiled
+@compiled_bare
 def _induct(problem, is_free, action, value, to_go):
     """Costs by backward induction: of the best placement (written to ``action``), or of the one that is there."""
     for t in range(problem.steps - 1, -1, -1):
@@ -170,7 +163,7 @@ def _induct(problem, is_free, action, value, to_go):
                 to_go[t, remaining, a] = cost[action[t, remaining, a]]
 
 
-@compiled
+@compiled_bare
 def _expected(problem, t, remaining, a, p, later):
     filled = min(problem.size[p], remaining)
     chance = problem.fill[t, p, a]
@@ -179,12 +172,26 @@ def _expected(problem, t, remaining, a, p, later):
     )
 
 
-@compiled
+@compiled_bare
 def _outcome(problem, t, remaining, a, p, filled, later):
     cost = step_cost(problem, t, remaining, a, p, filled)
     for b in range(problem.alpha.size):
         cost += problem.alpha_move[a, b] * later[remaining - filled, b]
     return cost
+
+
+@compiled
+def _visit(problem, action, met):
+    """Pass probabilities of states on, step by step; of finished parents none goes on."""
+    for t in range(problem.steps):
+        for remaining in range(1, problem.lots + 1):
+            for a in range(problem.alpha.size):
+                p = action[t, remaining, a]
+                left = remaining - min(problem.size[p], remaining)
+                filled = met[t, remaining, a] * problem.fill[t, p, a]
+                for b in range(problem.alpha.size):
+                    met[t + 1, left, b] += filled * problem.alpha_move[a, b]
+                    met[t + 1, remaining, b] += (met[t, remaining, a] - filled) * problem.alpha_move[a, b]
 
 
 @compiled

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.compiled import compiled
+from engine.compiled import compiled, compiled_bare
 from engine.errors import ConfigError
 
 WAIT, DEEPER, NEAR, AGGRESSIVE = 0, 1, 2, 3
@@ -199,7 +199,7 @@ def nth(batch: Any, i: Any) -> Any:
     )
 
 
-@compiled
+@compiled_bare
 def step(problem, t, remaining, alpha, action, fill_draw, move_draw):
     """(reward, remaining, alpha, is_done) after ``action`` in step ``t``, with two uniform draws in [0, 1).
 
@@ -213,7 +213,7 @@ def step(problem, t, remaining, alpha, action, fill_draw, move_draw):
     return reward, left, pick(problem.alpha_move[alpha], move_draw), left == 0 or t + 1 == problem.steps
 
 
-@compiled
+@compiled_bare
 def step_cost(problem, t, remaining, alpha, action, filled):
     """Half-spreads of step ``t`` when ``filled`` lots of ``action`` trade in it, the penalties of an end included."""
     lots = problem.lots
@@ -232,7 +232,7 @@ def step_cost(problem, t, remaining, alpha, action, filled):
     return cost
 
 
-@compiled
+@compiled_bare
 def pick(probabilities, draw):
     """The index that a uniform draw in [0, 1) falls on."""
     passed = 0.0
@@ -243,22 +243,28 @@ def pick(probabilities, draw):
     return probabilities.size - 1
 
 
-@compiled
+@compiled_bare
 def inputs(problem, t, remaining, alpha, common, per_placement):
     """Write a network's inputs: ``common``, float32[4], and ``per_placement``, float32[p, 3].
 
-    Common are pov, progress (volume elapsed less part traded), elapsed and alpha; of each placement its spread cost,
-    fill probability and size as a part of the parent. An input vector is the one after the other.
+    An input vector is the one after the other. Of each placement: its spread cost, fill probability and size as a part
+    of the parent.
     """
+    common_inputs(problem, t, remaining, alpha, common)
+    for p in range(problem.size.size):
+        per_placement[p, 0] = problem.spread_cost[p]
+        per_placement[p, 1] = problem.fill[t, p, alpha]
+        per_placement[p, 2] = problem.size[p] / problem.lots
+
+
+@compiled_bare
+def common_inputs(problem, t, remaining, alpha, common):
+    """Write what all placements share: pov, progress (volume elapsed less part traded), elapsed and alpha."""
     elapsed = problem.elapsed[t]
     common[0] = problem.pov
     common[1] = elapsed - (1.0 - remaining / problem.lots)
     common[2] = elapsed
     common[3] = problem.alpha[alpha]
-    for p in range(problem.size.size):
-        per_placement[p, 0] = problem.spread_cost[p]
-        per_placement[p, 1] = problem.fill[t, p, alpha]
-        per_placement[p, 2] = problem.size[p] / problem.lots
 
 
 def check(problem: Problem) -> None:
