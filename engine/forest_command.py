@@ -5,13 +5,9 @@ from __future__ import annotations
 import csv
 import importlib
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from engine import forest_views as views
 from engine.cli import OK, Output, say
@@ -24,6 +20,7 @@ from engine.learning.forest_config import ForestConfig, StockConfig, load_forest
 from engine.learning.forest_study import Results, steps, study_known_process, study_stock
 from engine.learning.training import Cell, Plan, Stock, Trained
 from engine.model_file import InstrumentFacts, save_model
+from engine.progress import telling
 from engine.reports.forest_page import write_forest_page
 from engine.shipped import shipped_folder
 from engine.spelling import did_you_mean
@@ -125,7 +122,7 @@ def _train(config: ForestConfig, plan: Plan, days: list[list[Tape]], scratch: Pa
         name = f"{trained.cell.symbol}_{trained.cell.horizon}.model"
         save_model(scratch / name, trained.manifest, trained.fitted.trees)
 
-    with _telling(steps(stocks, config.horizons, studies=config.studies), output) as tell:
+    with telling(steps(stocks, config.horizons, studies=config.studies), output) as tell:
         for stock in stocks:
             cells, weights, study = study_stock(
                 stock, plan, config.horizons, study_horizon=study_horizon, keep=keep, tell=tell
@@ -209,27 +206,3 @@ def _write_table(file: Path, cells: list[Cell]) -> None:
                 for metric in metrics:
                     facts = cell.symbol, cell.horizon, cell.split, model, cell.n_fit, cell.n_test, f"{cell.blocks:.2f}"
                     writer.writerow([*facts, metric, *(f"{x:.6f}" for x in cell.of(model, metric))])
-
-
-@contextmanager
-def _telling(count: int, output: Output) -> Iterator[Callable[[str], None]]:
-    """A bar on standard error; where that is no terminal, a line at each twentieth."""
-    console = Console(stderr=True)
-    if output.quiet or output.json:
-        yield lambda what: None
-        return
-    if not console.is_terminal:
-        done = 0
-
-        def line(what: str) -> None:
-            nonlocal done
-            done += 1
-            if done * 20 // count > (done - 1) * 20 // count:
-                console.print(f"{done} of {count}: {what}", highlight=False)
-
-        yield line
-        return
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("fitting", total=count)
-        yield lambda what: bar.update(task, advance=1, description=what)

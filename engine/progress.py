@@ -1,15 +1,25 @@
-"""A progress line on a terminal: market time, rows a second, time to go."""
+"""Progress on a terminal: of one run by market time, of a study by its steps; and time to go."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from engine import clock
+from engine.cli import Output
 from engine.feed import Feed
 from engine.reports.formats import moment
 
@@ -67,3 +77,27 @@ class RunProgress:
             market_time=moment(now // 1_000_000_000 * 1_000_000_000),
             speed=f"{speed / 1e6:.1f} M rows/s" if speed >= 1e6 else f"{speed:,.0f} rows/s",
         )
+
+
+@contextmanager
+def telling(count: int, output: Output, doing: str = "fitting") -> Iterator[Callable[[str], None]]:
+    """A bar on standard error; where that is no terminal, a line at each twentieth."""
+    console = Console(stderr=True)
+    if output.quiet or output.json:
+        yield lambda what: None
+        return
+    if not console.is_terminal:
+        done = 0
+
+        def line(what: str) -> None:
+            nonlocal done
+            done += 1
+            if done * 20 // count > (done - 1) * 20 // count:
+                console.print(f"{done} of {count}: {what}", highlight=False)
+
+        yield line
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(doing, total=count)
+        yield lambda what: bar.update(task, advance=1, description=what)
