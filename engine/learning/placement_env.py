@@ -32,7 +32,8 @@ class Stepped(NamedTuple):
     """What a step gave every parent, of n tickers and m parents each."""
 
     reward: Floats  # [n, m] half-spreads
-    is_done: NDArray[np.bool_]  # [n, m] the state is already the next episode's
+    is_done: NDArray[np.bool_]  # [n, m] the environment's state is already the next episode's
+    state: Ints  # [4, n, m] where the step led, in its own episode
 
 
 class Transitions(NamedTuple):
@@ -77,11 +78,15 @@ class PlacementEnv:
         self.state[EPISODE] = np.arange(self.state.shape[2])
         _begin(self.problems, self.seed, self.state)
 
-    def inputs(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """What a network reads for every parent: common, float32[n, m, 4], and per placement, float32[n, m, p, 3]."""
-        shape = self.state.shape[1:]
+    def inputs(self, state: Ints | None = None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What a network reads for every parent, now or in ``state``.
+
+        Common inputs are float32[n, m, 4], those of placements float32[n, m, p, 3].
+        """
+        where = self.state if state is None else state
+        shape = where.shape[1:]
         common, each = np.empty((*shape, 4), np.float32), np.empty((*shape, self.placements, 3), np.float32)
-        _inputs(self.problems, self.state, common, each)
+        _inputs(self.problems, where, common, each)
         return common, each
 
     @property
@@ -102,8 +107,8 @@ class PlacementEnv:
             raise ConfigError(
                 f"action must be an index in 0 ... {self.placements - 1} for each of {self.state.shape[1:]} parents"
             )
-        out = Stepped(np.empty(chosen.shape), np.empty(chosen.shape, np.bool_))
-        _step(self.problems, self.seed, self.state, chosen, out.reward, out.is_done)
+        out = Stepped(np.empty(chosen.shape), np.empty(chosen.shape, np.bool_), np.empty_like(self.state))
+        _step(self.problems, self.seed, self.state, chosen, out)
         return out
 
     def collect(self, weights: Weights, decisions: int, *, explore: ArrayLike = 0.0) -> Transitions:
@@ -194,8 +199,7 @@ def _begin(problems, seed, state):
     for i in range(state.shape[1]):
         problem = nth(problems, i)
         for j in range(state.shape[2]):
-            state[STEP, i, j], state[REMAINING, i, j] = 0, problem.lots
-            state[ALPHA, i, j] = first_alpha(problem, seed, i, state[EPISODE, i, j])
+            _begin_parent(problem, seed, i, state[EPISODE, i, j], state[:, i, j])
 
 
 @compiled
@@ -207,21 +211,33 @@ def _inputs(problems, state, common, each):
 
 
 @compiled
-def _step(problems, seed, state, action, reward, is_done):
+def _step(problems, seed, state, action, out):
     for i in range(state.shape[1]):
         problem = nth(problems, i)
         for j in range(state.shape[2]):
-            episode, t = state[EPISODE, i, j], state[STEP, i, j]
-            fill, move, _, _ = draws(seed, i, episode, t)
-            remaining, alpha = state[REMAINING, i, j], state[ALPHA, i, j]
-            got, remaining, alpha, done = step(problem, t, remaining, alpha, action[i, j], fill, move)
-            reward[i, j], is_done[i, j] = got, done
-            t += 1
-            if done:
-                episode, t, remaining = episode + state.shape[2], 0, problem.lots
-                alpha = first_alpha(problem, seed, i, episode)
-            state[EPISODE, i, j], state[STEP, i, j] = episode, t
-            state[REMAINING, i, j], state[ALPHA, i, j] = remaining, alpha
+            out.reward[i, j], out.is_done[i, j] = _step_parent(
+                problem, seed, i, state[:, i, j], state.shape[2], action[i, j], out.state[:, i, j]
+            )
+
+
+@compiled_bare
+def _step_parent(problem, seed, ticker, state, stride, action, led):
+    """One parent's step; ``state`` and ``led`` are its columns."""
+    episode, t = state[EPISODE], state[STEP]
+    fill, move, _, _ = draws(seed, ticker, episode, t)
+    reward, remaining, alpha, done = step(problem, t, state[REMAINING], state[ALPHA], action, fill, move)
+    led[EPISODE], led[STEP], led[REMAINING], led[ALPHA] = episode, t + 1, remaining, alpha
+    if done:
+        _begin_parent(problem, seed, ticker, episode + stride, state)
+    else:
+        state[STEP], state[REMAINING], state[ALPHA] = t + 1, remaining, alpha
+    return reward, done
+
+
+@compiled_bare
+def _begin_parent(problem, seed, ticker, episode, state):
+    state[EPISODE], state[STEP], state[REMAINING] = episode, 0, problem.lots
+    state[ALPHA] = first_alpha(problem, seed, ticker, episode)
 
 
 @compiled

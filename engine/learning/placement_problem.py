@@ -248,12 +248,13 @@ def inputs(problem, t, remaining, alpha, common, per_placement):
     """Write a network's inputs: ``common``, float32[4], and ``per_placement``, float32[p, 3].
 
     An input vector is the one after the other. Of each placement: its spread cost, fill probability and size as a part
-    of the parent.
+    of the parent. ``t`` may be T, when all is over.
     """
     common_inputs(problem, t, remaining, alpha, common)
+    last = min(t, problem.steps - 1)
     for p in range(problem.size.size):
         per_placement[p, 0] = problem.spread_cost[p]
-        per_placement[p, 1] = problem.fill[t, p, alpha]
+        per_placement[p, 1] = problem.fill[last, p, alpha]
         per_placement[p, 2] = problem.size[p] / problem.lots
 
 
