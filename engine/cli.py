@@ -1047,6 +1047,26 @@ def forest_queue(
     return queue_command(config, sets, html, output)
 
 
+@vwap.command(name="study")
+def vwap_study(config: str, *, null: bool = False, out: Path | None = None, output: Output = PLAIN) -> int:
+    """Work parent orders on held-out days with an agent and with each baseline, and say what they cost against VWAP.
+
+    Example: tickwright vwap study vwap_study_demo --out parents.csv
+
+    Parameters
+    ----------
+    config
+        A TOML file that names arms, days, models and sizes, or the name of one that ships.
+    null
+        Draw the sign of each move of the mid anew first, so that there is no alpha: the study must find none.
+    out
+        A CSV of every parent in every arm.
+    """
+    from engine.vwap_study_command import vwap_study_command
+
+    return vwap_study_command(config, out, output, null=null)
+
+
 KeyRoles = Annotated[tuple[Literal["md", "push", "orders", "admin"], ...], Parameter(name="--role")]
 
 

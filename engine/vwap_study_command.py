@@ -1,0 +1,133 @@
+"""What ``tickwright vwap study`` does: the same parents, worked by an agent and by each baseline on held-out days."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from engine import vwap_study_views as views
+from engine.cli import OK, Output, say
+from engine.config import load
+from engine.curve_views import grid_lines
+from engine.errors import ConfigError
+from engine.forest_command import stock_tapes
+from engine.kernel_cache import ensure
+from engine.learning.null_market import null_day
+from engine.learning.parent_study import Subject, Trial, Venue, Windows, check_held_out, n_replays, study
+from engine.learning.vwap_study_config import ParentsConfig, StockArm, VwapStudyConfig, load_vwap_study_config
+from engine.progress import telling
+from engine.shipped import find_config, shipped_folder
+from engine.spelling import did_you_mean
+from engine.tape import Tape
+
+
+class Work(msgspec.Struct, frozen=True, eq=False):
+    """A stock that is ready to be replayed."""
+
+    subject: Subject
+    windows: Windows
+    arms: list[StockArm]
+
+
+def vwap_study_command(name: str, out: Path | None, output: Output, *, null: bool = False) -> int:
+    """Replay every parent in every arm and print what they cost; with ``out`` a CSV of the parents, too."""
+    file = _find(name)
+    config = load_vwap_study_config(file)
+    run = load(find_config(config.venue), sets=config.venue_sets)
+    venue = Venue(run.broker, run.risk, run.seed)
+    work = [_ready(stock, number, config, file, null=null) for number, stock in enumerate(config.stocks)]
+    ensure()
+    feed_of = importlib.import_module("feeds.replay").TapeFeed
+    trials: list[Trial] = []
+    with telling(sum(n_replays(len(one.arms), one.subject) for one in work), output, "replaying") as tell:
+        for one in work:
+            arms = [arm.as_arm() for arm in one.arms]
+            trials += study(arms, one.subject, one.windows, venue, feed_of, tell)
+    if out is not None:
+        write_trials(out, trials)
+    say(output, *_answer(config, trials, out, null=null))
+    return OK
+
+
+def write_trials(file: Path, trials: Sequence[msgspec.Struct]) -> None:
+    """A CSV with a row for each parent in each arm."""
+    try:
+        with file.open("w", newline="") as opened:
+            writer = csv.writer(opened)
+            writer.writerow(type(trials[0]).__struct_fields__)
+            writer.writerows(msgspec.structs.astuple(trial) for trial in trials)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be written ({error.strerror}); choose another --out file") from None
+
+
+def _ready(stock: ParentsConfig, number: int, config: VwapStudyConfig, file: Path, *, null: bool) -> Work:
+    """Load a stock's days and refuse, before the first replay, what an arm cannot do or must not know."""
+    days = stock_tapes(stock.stock)[stock.skip_days :]
+    if not days:
+        raise ConfigError(f"{stock.symbol}: no day is left after skip_days = {stock.skip_days}")
+    windows = stock.windows or config.windows
+    arms = [StockArm(arm, stock, file) for arm in config.arms]
+    for tape in days:
+        for arm in arms:
+            check_held_out(stock.symbol, tape, windows, arm.trained(tape), config.held_out)
+            arm.make([], tape)
+    if null:
+        days = [_null(tape, config.seed, number, day) for day, tape in enumerate(days)]
+    subject = Subject(
+        symbol=stock.symbol, days=days, shares=stock.shares, market=stock.market,
+        participation=config.participation, every_size=config.every_size,
+    )  # fmt: skip
+    return Work(subject, windows, arms)
+
+
+def _null(tape: Tape, seed: int, stock: int, day: int) -> Tape:
+    return null_day(tape, np.random.Generator(np.random.Philox(key=[seed, stock << 32 | day])))
+
+
+def _answer(
+    config: VwapStudyConfig, trials: list[Trial], out: Path | None, *, null: bool
+) -> tuple[dict[str, object], list[str]]:
+    names, judged = [arm.name for arm in config.arms], config.judged
+    parts = views.split(trials, config.block, every_size=config.every_size)
+    found = [(part.label, views.versus(part, judged, names, seed=config.seed, draws=config.draws)) for part in parts]
+    whole = [part for part in parts if part.label.startswith("all") or part.label.endswith("all")]
+    say_it: Callable[..., str] = views.null_verdict if null else views.verdict
+    sentences = [
+        say_it(label, judged, rows) for label, rows in found if label.startswith("all") or label.endswith("all")
+    ]
+    lines = [
+        f"{config.name}: {', '.join(names)}; venue of {config.venue}, impact on; {_market(null)}",
+        *(f"{one.symbol}: {views.days_of(trials, one.symbol)}" for one in config.stocks),
+        f"parents of {config.windows.each_s // 60} minutes, at most {config.participation:.0%} of volume, "
+        f"buy and sell paired; models held out: {config.held_out}",
+        f"intervals: bootstrap of blocks of {config.block} windows, {config.draws:,} draws, seed {config.seed}",
+        *grid_lines(views.arm_grid(whole, names)),
+        *grid_lines(views.versus_grid([row for _, rows in found for row in rows], judged)),
+        "",
+        *sentences,
+        *([f"wrote     {out}"] if out is not None else []),
+    ]
+    answer = {
+        "name": config.name, "null": null, "verdicts": sentences, "versus": [row for _, rows in found for row in rows],
+        "parents": trials,
+    }  # fmt: skip
+    return answer, lines
+
+
+def _market(null: bool) -> str:
+    return "a null market: moves drawn anew, no alpha" if null else "markets as recorded"
+
+
+def _find(name: str) -> Path:
+    """A config by its file, or by its name if it ships."""
+    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
+        return Path(name)
+    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "studies").glob("*.toml"))}
+    if name not in shipped:
+        raise ConfigError(f"{name}: no such file, and no study of that name ships{did_you_mean(name, shipped)}")
+    return shipped[name]
