@@ -1,0 +1,246 @@
+"""Placement problems of one ticker, measured from its days.
+
+1. ``step_facts``: mid, spread, imbalance, forecast and volume of every step of every period (``engine.learning``).
+2. Spread and volume are means over periods; each period's volume counts alike in the curve.
+3. Alpha has three states: against the order, neither, with it. A third of the forecasts is in the middle one. Each step
+   is seen once as a buyer's and once as a seller's, so states are as likely to both, and their values are -1, 0, 1.
+4. Drift is the slope of the mid's change over a step on alpha, in half-spreads, times 1 - (error / slope)^2, or 0
+   where its error is above it: what is not told from chance is no alpha.
+5. Fill probabilities are the mean of a table at the steps' own imbalances, in each state of alpha; the table is of
+   other days than the steps. A step with more of the volume is taken for a longer one.
+6. A filled order is marked at the step's end (``engine.learning.virtual_marks``), as ``drift`` marks the rest: so its
+   spread cost has in it that passive orders fill when the price comes to them.
+7. Impact is what the broker's model charges a parent of the placement's size that trades within a step. What children
+   do to later ones is left out: it is nearly the same for every way through a period, and full replay has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Literal, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.broker.impact import Impact, Market, NoImpact
+from engine.compiled import compiled
+from engine.errors import ConfigError
+from engine.fill_table import FillArrays, fill_chance
+from engine.impact_path import forecast_bp
+from engine.learning.placement_problem import AGGRESSIVE, ARRIVAL, DEEPER, NEAR, VWAP, WAIT, Problem, make_problem
+from engine.learning.step_facts import StepFacts
+from engine.learning.virtual_marks import Mark, Marking, mark_fills
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# placements, in the order of the test problem
+LEVEL = np.array([WAIT, NEAR, NEAR, DEEPER, DEEPER, AGGRESSIVE, AGGRESSIVE, AGGRESSIVE])
+SIZE = np.array([0, 1, 2, 1, 2, 1, 2, 4])
+PASSIVE = slice(1, 5)
+ENOUGH = 1_000  # steps of a day whose chances are averaged
+CAP = 0.95  # of a passive order's probability, as in the test problem
+ALPHA = np.array([-1.0, 0.0, 1.0])
+OBJECTIVES = {"arrival": ARRIVAL, "vwap": VWAP}
+
+Objective = Literal["arrival", "vwap"]
+
+
+class ParentTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The parent order, and what is counted beside what trading costs; half-spreads of its value."""
+
+    pov: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.10
+    objective: Objective = "arrival"
+    lots: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
+    steps: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 40
+    leftover: Annotated[float, msgspec.Meta(ge=0)] = 2.0  # for a part x of the parent at the end; x^2 costs its impact
+    early: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    risk_aversion: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # a half-spread of standard deviation, squared
+
+
+class Calibrated(msgspec.Struct, frozen=True, kw_only=True, eq=False):
+    """A problem with what was measured on the way."""
+
+    problem: Problem
+    lot_size: float  # of the parent's lots, size units
+    step_s: float
+    spread_ticks: float
+    half_spread_bp: float
+    period_volume: float  # size units
+    lean_edge: float  # beyond which a forecast is in an outer state of alpha
+    lean_scale: float  # the mean forecast there: what alpha = 1 is
+    marks: list[Mark]  # of the passive placements
+    drift_slope: float  # half-spreads, before it was shrunk
+    drift_error: float
+    periods: int
+
+
+class Days(NamedTuple):
+    """What was measured: a fold is a day, or a part of the only one."""
+
+    steps: Sequence[StepFacts]  # by fold
+    tables: Sequence[FillArrays]  # by fold, of the others' placements
+    marking: Sequence[Marking]  # all
+    mean_trade: float  # size units
+    market: Market  # the average day, for impact
+    step_s: float
+    tick: int  # price units
+
+
+class Hours(NamedTuple):
+    """The market in which parents are worked, where it is not the one that was measured."""
+
+    volume: Floats  # [T] size units a step
+    horizon_s: Floats  # [T] of the measured market, in which as much trades
+
+
+def calibrate(days: Days, terms: ParentTerms, *, impact: Impact, hours: Hours | None = None) -> Calibrated:
+    """The problem that these days pose.
+
+    Raises
+    ------
+    ConfigError
+        If nothing was traded, or days were measured in other steps than the parent has.
+    """
+    joined = StepFacts(*(np.concatenate(columns) for columns in zip(*days.steps, strict=True)))
+    if joined.volume.shape[1] != terms.steps:
+        raise ConfigError(f"days were measured in {joined.volume.shape[1]} steps, but the parent has {terms.steps}")
+    hours = hours or _measured_hours(joined.volume, days.step_s)
+    period_volume = float(hours.volume.sum())
+    half = float(joined.spread.mean()) / 2
+    half_bp = 1e4 * half / float(joined.mid.mean())
+    states = alpha_states(joined.lean)
+    change = np.diff(joined.mid, axis=1) / half
+    slope, error = drift_slope(change, states.alpha)
+    lot = terms.pov * period_volume / terms.lots
+    sizes = np.append(lot * SIZE, lot * terms.lots)
+    paid = impact_costs(impact, days.market, sizes, period_volume / terms.steps) / half_bp
+    marks = [
+        mark_fills(days.marking, int(level), lot * size, life_s=days.step_s, half_spread=half)
+        for level, size in zip(LEVEL[PASSIVE], SIZE[PASSIVE], strict=True)
+    ]
+    problem = make_problem(
+        lots=terms.lots,
+        level=LEVEL,
+        size=SIZE,
+        spread_cost=[0.0, *(mark.cost for mark in marks), 1.0, 1.0, 1.0],
+        impact=np.divide(paid[:-1], SIZE / terms.lots, out=np.zeros(len(SIZE)), where=SIZE > 0),
+        fill=fill_by_state(days, states, lot / days.mean_trade, hours.horizon_s),
+        alpha=ALPHA,
+        alpha_start=states.start,
+        alpha_move=states.move,
+        volume=hours.volume / period_volume,
+        drift=shrunk(slope, error),
+        risk=terms.risk_aversion * float(change.var()),
+        leftover=[terms.leftover, float(paid[-1])],
+        early=terms.early,
+        pov=terms.pov,
+        objective=OBJECTIVES[terms.objective],
+    )
+    return Calibrated(
+        problem=problem,
+        lot_size=lot,
+        step_s=days.step_s,
+        spread_ticks=2 * half / days.tick,
+        half_spread_bp=half_bp,
+        period_volume=period_volume,
+        lean_edge=states.edge,
+        lean_scale=states.scale,
+        marks=marks,
+        drift_slope=slope,
+        drift_error=error,
+        periods=len(joined.volume),
+    )
+
+
+def _measured_hours(volume: Floats, step_s: float) -> Hours:
+    shares = volume_shares(volume)
+    return Hours(shares * float(volume.sum(axis=1).mean()), step_s * shares * len(shares))
+
+
+class AlphaStates(NamedTuple):
+    """A forecast in three states, seen by a buyer; a seller sees ``-alpha``."""
+
+    alpha: Ints  # [n, T] -1, 0, 1
+    edge: float
+    scale: float
+    start: Floats  # [3] of both sides together
+    move: Floats  # [3, 3]
+
+
+def alpha_states(lean: Floats) -> AlphaStates:
+    """Cut forecasts, float64[n, T] of n periods, so that a third of them is in the middle state."""
+    size = np.abs(lean)
+    edge = float(np.quantile(size, 1 / 3))
+    alpha = np.where(size > edge, np.sign(lean), 0).astype(np.int64)
+    outer = size[alpha != 0]
+    both = np.concatenate([alpha, -alpha]) + 1
+    start = np.bincount(both.ravel(), minlength=3) / both.size
+    pairs = np.ones((3, 3))  # as if each had been seen once
+    np.add.at(pairs, (both[:, :-1].ravel(), both[:, 1:].ravel()), 1.0)
+    move = pairs / pairs.sum(axis=1, keepdims=True)
+    return AlphaStates(alpha, edge, float(outer.mean()) if outer.size else 0.0, start, move)
+
+
+def drift_slope(change: Floats, alpha: Ints) -> tuple[float, float]:
+    """(half-spreads that alpha = 1 adds in a step, standard error), by least squares without a constant."""
+    weight = float((alpha**2).sum())
+    if weight < 2:
+        return 0.0, np.inf
+    slope = float((alpha * change).sum() / weight)
+    residual = change - slope * alpha
+    return slope, float(np.sqrt((alpha**2 * residual**2).sum()) / weight)
+
+
+def shrunk(slope: float, error: float) -> float:
+    """A slope taken back by what chance may have added to it; 0 where that may be all."""
+    return slope * max(0.0, 1.0 - (error / slope) ** 2) if slope else 0.0
+
+
+def volume_shares(volume: Floats) -> Floats:
+    """Parts of a period's volume by step, float64[T], each period with trades counting alike."""
+    traded = volume[volume.sum(axis=1) > 0]
+    if not len(traded):
+        raise ConfigError("nothing was traded in the periods; choose others")
+    return (traded / traded.sum(axis=1, keepdims=True)).mean(axis=0)
+
+
+def impact_costs(impact: Impact, market: Market, size: Floats, step_volume: float) -> Floats:
+    """What orders that trade while the market trades ``step_volume`` pay in impact, bp of their value: float64[n]."""
+    if isinstance(impact, NoImpact):
+        return np.zeros(len(size))
+    duration = step_volume * impact.units_a_day / market.daily_volume
+    units = [max(1, round(float(one))) if one else 0 for one in size]
+    return np.array([forecast_bp(impact, market, one, duration) if one else 0.0 for one in units])
+
+
+def fill_by_state(days: Days, states: AlphaStates, lot: float, horizon_s: Floats) -> Floats:
+    """Means over the steps in each state, of both sides: float64[T, placements, 3]; ``lot`` in mean trades."""
+    total, count = np.zeros((len(horizon_s), len(LEVEL), 3)), np.zeros(3)
+    first = 0
+    for steps, table in zip(days.steps, days.tables, strict=True):
+        alpha = states.alpha[first : first + len(steps.imbalance)]
+        first += len(alpha)
+        own = np.concatenate([steps.imbalance, -steps.imbalance]).ravel()
+        state = np.concatenate([alpha, -alpha]).ravel() + 1
+        every = max(1, len(own) // ENOUGH)
+        _add_chances(*table[:5], own[::every], state[::every], LEVEL, SIZE * lot, horizon_s, total, count)
+    fill = np.minimum(total / np.maximum(count, 1.0), CAP)
+    fill[:, LEVEL == AGGRESSIVE] = 1.0
+    return fill
+
+
+@compiled
+def _add_chances(
+    imbalance_edges, touch_edges, sizes, horizons, probability, own, state, level, size, horizon_s, total, count
+):  # fmt: skip
+    for i in range(own.size):
+        count[state[i]] += 1.0
+        for t in range(horizon_s.size):
+            for p in range(level.size):
+                if level[p] == DEEPER or level[p] == NEAR:
+                    total[t, p, state[i]] += fill_chance(
+                        imbalance_edges, touch_edges, sizes, horizons, probability, level[p], own[i], np.nan, size[p],
+                        horizon_s[t],
+                    )  # fmt: skip
