@@ -7,16 +7,18 @@ touch, its size, and how long it is given. The three estimators see the same pla
 empirical   the part that filled in each cell of imbalance and near-touch size, for each level, size and horizon; drawn
             towards the part over all cells as by ``STRENGTH`` more placements, as few say little
 logistic    of both levels apart: imbalance, logarithms of touch, size and horizon, their squares and products
-forest      scikit-learn's, monotone by construction: no chance rises with size or falls with horizon
+forest      scikit-learn's, of the same inputs
 ==========  =========================================================================================================
 
 All placements are followed with every size and horizon, so the empirical table is monotone, too: what filled a large
 order filled a small one. The two models are fitted on one size and horizon of each placement, drawn by chance: those of
-one placement share nearly everything.
+one placement share nearly everything. Where their chances rise with size or fall with horizon, ``monotone`` takes the
+means of what crosses; scikit-learn's own constraint on trees costs more than it is worth (docs/fill_probability.md).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -45,8 +47,8 @@ class ForestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """How the forest is grown."""
 
     trees: int = 60
-    depth: int = 9
-    leaf: int = 200  # samples at least
+    depth: int = 12
+    leaf: int = 100  # samples at least
     most_samples: int = 100_000  # to fit both models on
 
     def __post_init__(self) -> None:
@@ -149,6 +151,7 @@ class Fitted(NamedTuple):
     axes: Axes
     counts: Counts
     predict: dict[str, Forecast]
+    raw: dict[str, Forecast]  # of the models, before they are made monotone
 
 
 def fit(placements: Placements, axes: Axes, *, settings: ForestSettings, seed: int, models: bool = True) -> Fitted:
@@ -171,38 +174,40 @@ def fit(placements: Placements, axes: Axes, *, settings: ForestSettings, seed: i
         "no signals": lambda some: chance[some.level - DEEPER, -1, -1],
         "empirical": lambda some: chance[axes.cells(some)],
     }
+    raw: dict[str, Forecast] = {}
     if models:
         x, came = _drawn(placements, axes, settings.most_samples, seed)
-        found = {"logistic": _logistic(x, came), "forest": _forest(x, came, settings, seed)}
-        predict |= {name: _over_all(one, axes) for name, one in found.items()}
-    return Fitted(axes, counts, {name: _bounded(one) for name, one in predict.items()})
+        raw["logistic"] = _over_all(_logistic(x, came), axes)
+        raw["forest"] = _over_all(_forest(x, came, settings, seed), axes)
+        predict |= {name: functools.partial(_monotone, one) for name, one in raw.items()}
+    return Fitted(axes, counts, {name: functools.partial(_bounded, one) for name, one in predict.items()}, raw)
 
 
 def table_of(fitted: Fitted, estimator: str, placements: Placements, *, every_s: float) -> FillArrays:
     """The table of an estimator: its mean over the cell's placements; where there are none, over the row's or level's.
 
-    A model's table is made monotone by the means of what crosses (``monotone``); errors are those of the counts.
+    Errors are those of the counts, whatever the estimator.
     """
     axes, counts = fitted.axes, fitted.counts
     if estimator == "empirical":
         chance = counts.probability()
     else:
         told = fitted.predict[estimator](placements)
-        chance = monotone(_cell_means(told, axes.cells(placements), axes.shape))
+        chance = _cell_means(told, axes.cells(placements), axes.shape)
     return FillArrays(
         axes.imbalance_edges, axes.touch_edges, axes.sizes, axes.horizons, np.clip(chance, 0.0, 1.0),
         counts.error(axes.horizons, every_s), counts.placed,
     )  # fmt: skip
 
 
-def monotone(chance: NDArray[Any]) -> NDArray[Any]:
+def monotone(chance: Floats) -> Floats:
     """Never rising along the last but one axis (size), never falling along the last (horizon).
 
     The mean of the least such function above and the greatest below, so that neither end is favoured.
     """
     above = np.maximum.accumulate(np.maximum.accumulate(chance[..., ::-1, :], axis=-2)[..., ::-1, :], axis=-1)
     below = np.minimum.accumulate(np.minimum.accumulate(chance[..., ::-1], axis=-1)[..., ::-1], axis=-2)
-    return (above + below) / 2
+    return np.asarray((above + below) / 2, np.float64)
 
 
 def _cell_means(told: Floats, at: tuple[Ints, Ints, Ints], shape: tuple[int, int, int]) -> Floats:
@@ -239,7 +244,9 @@ def _drawn(placements: Placements, axes: Axes, most: int, seed: int) -> tuple[Fl
 def _inputs(placements: Placements, axes: Axes, size: Floats, horizon: Floats) -> Floats:
     """level, imbalance, logarithms of touch, size and horizon: float64[n, 5]."""
     touch = np.log(placements.own / axes.mean_trade)
-    return np.column_stack([placements.level, placements.imbalance, touch, np.log(size), np.log(horizon)])
+    return np.column_stack(
+        [placements.level.astype(np.float64), placements.imbalance, touch, np.log(size), np.log(horizon)]
+    )
 
 
 def _logistic(x: Floats, came: NDArray[np.bool_]) -> Callable[[Floats], Floats]:
@@ -269,8 +276,8 @@ def _logistic(x: Floats, came: NDArray[np.bool_]) -> Callable[[Floats], Floats]:
 
 def _forest(x: Floats, came: NDArray[np.bool_], settings: ForestSettings, seed: int) -> Callable[[Floats], Floats]:
     model = _sklearn("ensemble").RandomForestClassifier(
-        settings.trees, max_depth=settings.depth, min_samples_leaf=settings.leaf, max_features=None, max_samples=0.5,
-        monotonic_cst=[0, 0, 0, -1, 1], random_state=seed, n_jobs=1,
+        settings.trees, max_depth=settings.depth, min_samples_leaf=settings.leaf, max_features=3, max_samples=0.5,
+        random_state=seed, n_jobs=1,
     )  # fmt: skip
     return _binary(model, x, came)
 
@@ -307,8 +314,12 @@ def _over_all(predict: Callable[[Floats], Floats], axes: Axes) -> Forecast:
     return of
 
 
-def _bounded(predict: Forecast) -> Forecast:
-    return lambda placements: np.clip(predict(placements), LEAST, 1 - LEAST)
+def _monotone(predict: Forecast, placements: Placements) -> Floats:
+    return monotone(predict(placements))
+
+
+def _bounded(predict: Forecast, placements: Placements) -> Floats:
+    return np.clip(predict(placements), LEAST, 1 - LEAST)
 
 
 def _sklearn(part: str) -> Any:
