@@ -910,6 +910,44 @@ def par_curve(
     return par_curve_command(source, out, html, every, knots, output)
 
 
+@exhibits.command(name="backprop")
+def backprop(
+    *,
+    out: Path = Path("exhibits/backprop"),
+    html: bool = False,
+    pov: float = 0.1,
+    starts: int = 16,
+    epochs: int = 200,
+    rows: int = 512,
+    seed: int = 20160701,
+    output: Output = PLAIN,
+) -> int:
+    """Try the claims of the backpropagation note on the agent's network and the exact values of placements.
+
+    Example: tickwright exhibits backprop --html
+
+    Parameters
+    ----------
+    out
+        A new folder: a CSV for each exhibit and the verdicts.
+    html
+        Write exhibits.html there too, one offline page; needs the extra `report`.
+    pov
+        Of the test problem whose placements are valued: the parent as a part of the market's volume.
+    starts
+        Starting points, at least 4; errors are over them.
+    epochs
+        How often every row is looked at, at least 20.
+    rows
+        States and placements to fit, at least 64; as many are held out.
+    seed
+        Of everything that is drawn.
+    """
+    from engine.backprop_command import backprop_command
+
+    return backprop_command(out, html, pov, starts, epochs, rows, seed, output)
+
+
 @exhibits.command(name="z-spread")
 def z_spread(
     source: str = "rates_world",
@@ -1045,6 +1083,64 @@ def forest_queue(
     from engine.placement_command import queue_command
 
     return queue_command(config, sets, html, output)
+
+
+@train.command(name="fills")
+def train_fills(config: str, *, out: Path | None = None, overwrite: bool = False, output: Output = PLAIN) -> int:
+    """Place virtual orders on recorded days and fit how probably they fill; needs the extra `learn`.
+
+    Example: tickwright train fills fills_demo --out models/fills
+
+    Parameters
+    ----------
+    config
+        A TOML file of stocks, sizes and horizons, or the name of one that ships.
+    out
+        The folder for tables and results; models/NAME by default.
+    overwrite
+        Replace it.
+    """
+    from engine.fills_command import train_fills_command
+
+    return train_fills_command(config, out, overwrite, output)
+
+
+@vwap.command(name="fills")
+def vwap_fills(folder: Path, *, html: Path | None = None, output: Output = PLAIN) -> int:
+    """Show what a training of fill probabilities found: log-loss and calibration on held-out days, beside guesses.
+
+    Example: tickwright vwap fills models/fills_demo --html fills.html
+
+    Parameters
+    ----------
+    folder
+        What `train fills` wrote.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    """
+    from engine.fills_command import fills_report_command
+
+    return fills_report_command(folder, html, output)
+
+
+@vwap.command(name="report")
+def vwap_report(folder: Path, *, html: Path | None = None, study: Path | None = None, output: Output = PLAIN) -> int:
+    """Show what a training of placement found: costs, styles, surfaces, and which sentences of the slides hold.
+
+    Example: tickwright vwap report agents/vwap_test --html vwap.html
+
+    Parameters
+    ----------
+    folder
+        What `train vwap` wrote.
+    html
+        Write one offline page with plots; needs the extra `report`.
+    study
+        Show backtest statistics, too: what `vwap study CONFIG --json` answered, kept in a file.
+    """
+    from engine.vwap_report_command import report_command
+
+    return report_command(folder, html, study, output)
 
 
 @vwap.command(name="study")

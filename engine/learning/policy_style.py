@@ -33,6 +33,16 @@ class Style(NamedTuple):
     by_alpha: Floats  # [a] probability of an aggressive choice in a state of alpha, over all steps of parents not done
 
     @property
+    def by_level(self) -> Floats:
+        """float64[levels]: part of the parent that trades on each level."""
+        return self.traded.sum(axis=0)
+
+    @property
+    def momentum(self) -> float:
+        """How much more often it crosses in the highest state of alpha than in the lowest."""
+        return float(self.by_alpha[-1] - self.by_alpha[0])
+
+    @property
     def aggressive(self) -> float:
         """Aggressive lots of all that trade."""
         return float(self.traded[:, AGGRESSIVE].sum() / max(self.traded.sum(), 1e-12))
@@ -48,11 +58,17 @@ class Style(NamedTuple):
         return float(self.traded[: max(1, len(self.traded) // START), AGGRESSIVE].sum())
 
     @property
-    def late(self) -> float:
-        """Aggressive lots in the last third of the steps over those in the first two."""
-        cut = len(self.traded) - len(self.traded) // 3
-        early = self.traded[:cut, AGGRESSIVE].sum()
-        return float(self.traded[cut:, AGGRESSIVE].sum() / early) if early > 0 else np.inf
+    def first_two_thirds(self) -> float:
+        """Part of the parent that trades aggressively in the first two thirds of the steps."""
+        return float(self.traded[: self._cut(), AGGRESSIVE].sum())
+
+    @property
+    def last_third(self) -> float:
+        """And in the last."""
+        return float(self.traded[self._cut() :, AGGRESSIVE].sum())
+
+    def _cut(self) -> int:
+        return len(self.traded) - len(self.traded) // 3
 
 
 def style(problem: Problem, action: Ints) -> Style:

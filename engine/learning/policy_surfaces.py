@@ -2,7 +2,7 @@
 
 The preference for a kind of placement in a state is the best value among its own less the best among the others, in
 half-spreads of the parent: above 0 the kind is chosen. It is averaged over alpha as alpha is spread at that step.
-States that training hardly stood in are left out (NaN): what a network says of them is extrapolation.
+What a network says of states in which training hardly stood is extrapolation: whoever shows a surface masks them.
 """
 
 from __future__ import annotations
@@ -44,15 +44,15 @@ def surfaces(problem: Problem, value: NDArray[Any]) -> Surfaces:
     best = np.stack([_best(problem, value, levels) for levels in KINDS.values()], axis=-1)[:, 1:]  # [T, lots, a, kinds]
     lead = np.stack([best[..., k] - np.delete(best, k, axis=-1).max(axis=-1) for k in range(len(KINDS))], axis=-1)
     first = np.argmax(value[:, 1:], axis=-1)  # [T, lots, a]
-    kind = np.array([_kind(level) for level in problem.level])[first]
+    kind = kind_of(problem)[first]
     chosen = np.stack([(weight * (kind == k)).sum(axis=-1) for k in range(len(KINDS))], axis=-1)
     _, passive, aggressive = ((weight * lead[..., k]).sum(axis=-1) for k in range(len(KINDS)))
     return Surfaces(passive, aggressive, chosen)
 
 
-def masked(surface: Floats, visited: NDArray[np.int64], *, least: int) -> Floats:
-    """A surface [T, lots] with NaN where training stood fewer than ``least`` times; visited is [T, lots + 1]."""
-    return np.where(visited[:, 1:] >= least, surface, np.nan)
+def kind_of(problem: Problem) -> NDArray[np.int64]:
+    """int64[p]: which of ``KINDS`` each placement is."""
+    return np.array([next(k for k, levels in enumerate(KINDS.values()) if level in levels) for level in problem.level])
 
 
 def alpha_spread(problem: Problem) -> Floats:
@@ -75,7 +75,3 @@ def _best(problem: Problem, value: NDArray[Any], levels: tuple[int, ...]) -> Flo
     if not own.any():
         return np.full(value.shape[:-1], -np.inf)
     return value[..., own].max(axis=-1).astype(np.float64)
-
-
-def _kind(level: int) -> int:
-    return next(k for k, levels in enumerate(KINDS.values()) if level in levels)

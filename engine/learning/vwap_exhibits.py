@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.learning.exact_policy import greedy, solve, twap
-from engine.learning.placement_problem import Problem, nth
+from engine.learning.exact_policy import Solution, greedy, solve, twap
+from engine.learning.placement_problem import Problem, nth, with_objective
 from engine.learning.policy_style import Style, fill_sweep, met_states, style
-from engine.learning.policy_surfaces import KINDS, Surfaces, masked, network_values, surfaces
+from engine.learning.policy_surfaces import Surfaces, kind_of, network_values, surfaces
 from engine.learning.vwap_results import Kept, Run
 from engine.q_network import Weights
 
@@ -34,6 +34,10 @@ class Band(NamedTuple):
 
     mean: Floats
     error: Floats
+
+    def at(self, k: int | tuple[int, ...]) -> Band:
+        """One of many."""
+        return Band(self.mean[k], self.error[k])
 
     def text(self, digits: int = 3) -> str:
         """A single number, for people."""
@@ -62,10 +66,19 @@ class Manner(NamedTuple):
     traded: Band  # [T, levels]
     chosen: Band  # [T, levels]
     by_alpha: Band  # [a]
+    by_level: Band  # [levels]
+    momentum: Band
     aggressive: Band
     completed: Band
     opening: Band
-    late: float  # of the mean policy: aggressive lots of the last third over the first two thirds'
+    first_two_thirds: Band
+    last_third: Band
+
+    @property
+    def late(self) -> float:
+        """Aggressive lots in the last third of the steps over those in the first two."""
+        early = float(self.first_two_thirds.mean)
+        return float(self.last_third.mean) / early if early > 0 else math.inf
 
 
 class Explored(NamedTuple):
@@ -94,6 +107,8 @@ class Group(NamedTuple):
     twap: Manner
     gap_closed: Band
     excess: Band
+    other_objective: Manner  # the optimum, were it judged by the other objective
+    same_choice: Band  # of the optimum's decisions, those that the other objective's optimum takes, too
     learned_surfaces: Surfaces  # means over runs, NaN where hardly visited
     optimum_surfaces: Surfaces
     explored: Explored
@@ -111,19 +126,18 @@ class Group(NamedTuple):
 
 
 def groups(kept: Kept, tell: Callable[[str], None] = lambda what: None) -> list[Group]:
-    """Every group of a training, in the order of its runs."""
+    """Every group of a training, in the order of its runs; few tickers and few targets are told apart."""
     runs = kept.results.runs
-    some = len({run.ticker for run in runs}) <= FEW
-    targets = len({run.pov for run in runs}) <= FEW
-    rows: dict[tuple[str, float, str], list[int]] = {}
+    by_ticker = len({run.ticker for run in runs}) <= FEW
+    by_target = len({run.pov for run in runs}) <= FEW
+    rows: dict[str, list[int]] = {}
     for i, run in enumerate(runs):
-        key = run.ticker if some else "", run.pov if targets else math.nan, run.objective
-        rows.setdefault(key if targets else (key[0], 0.0, key[2]), []).append(i)
+        parts = [run.ticker if by_ticker else "", f"POV {run.pov:.0%}" if by_target else "", run.objective]
+        rows.setdefault(", ".join(filter(None, parts)), []).append(i)
     found = []
-    for (ticker, pov, objective), own in rows.items():
-        label = ", ".join(filter(None, [ticker, f"POV {pov:.0%}" if targets else "", objective]))
+    for label, own in rows.items():
         tell(label)
-        found.append(_group(kept, label, own, "seed" if some else "ticker"))
+        found.append(_group(kept, label, own, "seed" if by_ticker else "ticker"))
     return found
 
 
@@ -135,47 +149,59 @@ def over(values: Sequence[ArrayLike]) -> Band:
     return Band(found.mean(axis=0), np.asarray(error))
 
 
+class _Case(NamedTuple):
+    """A run, worked out."""
+
+    problem: Problem
+    weights: list[Weights]  # of its snapshots, and in the end
+    value: NDArray[np.float32]
+    action: Ints
+    best: Solution
+    other: Solution  # were it judged by the other objective
+    visited: Ints
+
+
+def _case(kept: Kept, i: int) -> _Case:
+    problem = _problem(kept.problems, i)
+    weights = _weights(kept, i)
+    value = network_values(problem, weights[-1])
+    other = solve(with_objective(problem, 1 - problem.objective))
+    return _Case(problem, weights, value, greedy(value), solve(problem), other, kept.learned.visited[i])
+
+
 def _group(kept: Kept, label: str, rows: list[int], unit: str) -> Group:
     runs = [kept.results.runs[i] for i in rows]
-    some = [rows[i] for i in np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int))]
+    some = np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).round().astype(int))
+    cases = [_case(kept, rows[i]) for i in some]
     count = f"{len(rows)} {unit}{'s' if len(rows) > 1 else ''}"
-    problems = [_problem(kept.problems, i) for i in some]
-    values = [network_values(problem, _weights(kept, i)) for problem, i in zip(problems, some, strict=True)]
-    solved = [solve(problem) for problem in problems]
-    policies = [greedy(value) for value in values]
-    learned_by_fill = [fill_sweep(one, _policy(kept, i), FACTORS) for one, i in zip(problems, some, strict=True)]
-    optimum_by_fill = [fill_sweep(one, _optimal, FACTORS) for one in problems]
-    learned = _surfaces_of([surfaces(*pair) for pair in zip(problems, values, strict=True)], kept.learned.visited[some])
-    optimum = _surfaces_of([surfaces(one, -best.value) for one, best in zip(problems, solved, strict=True)], None)
     return Group(
         label=label,
         over=count + (f", styles of {len(some)}" if len(some) < len(rows) else ""),
         pov=runs[0].pov,
         objective=runs[0].objective,
         runs=runs,
-        problem=problems[0],
+        problem=cases[0].problem,
         training=_training(kept, rows),
-        learned=manner([style(*pair) for pair in zip(problems, policies, strict=True)]),
-        optimum=manner([style(one, best.action) for one, best in zip(problems, solved, strict=True)]),
-        twap=manner([style(one, twap(one)) for one in problems]),
+        learned=manner([style(one.problem, one.action) for one in cases]),
+        optimum=manner([style(one.problem, one.best.action) for one in cases]),
+        twap=manner([style(one.problem, twap(one.problem)) for one in cases]),
         gap_closed=over([(run.twap - run.cost) / (run.twap - run.optimum) for run in runs]),
         excess=over([run.cost - run.optimum for run in runs]),
-        learned_surfaces=learned,
-        optimum_surfaces=optimum,
-        explored=_explored(kept, some, problems, policies, [best.action for best in solved]),
-        learned_by_fill=[manner(column) for column in zip(*learned_by_fill, strict=True)],
-        optimum_by_fill=[manner(column) for column in zip(*optimum_by_fill, strict=True)],
+        other_objective=manner([style(one.problem, one.other.action) for one in cases]),
+        same_choice=over([_same(one.problem, one.best.action, one.other.action, one.best.action) for one in cases]),
+        learned_surfaces=_mean_surfaces([surfaces(one.problem, one.value) for one in cases], cases),
+        optimum_surfaces=_mean_surfaces([surfaces(one.problem, -one.best.value) for one in cases], []),
+        explored=_explored(cases),
+        learned_by_fill=_by_fill(cases, lambda case: _greedy_of(case.weights[-1])),
+        optimum_by_fill=_by_fill(cases, lambda case: _optimal),
         snapshot_episodes=kept.learned.snapshot_episodes[rows].mean(axis=0),
-        snapshots=_snapshots(kept, some, problems),
+        snapshots=_snapshots(cases),
     )
 
 
 def manner(styles: Sequence[Style]) -> Manner:
     """Bands over styles."""
-    fields = ("cost", "remaining", "traded", "chosen", "by_alpha", "aggressive", "completed", "opening")
-    bands = {name: over([getattr(one, name) for one in styles]) for name in fields}
-    mean = styles[0]._replace(traded=bands["traded"].mean)
-    return Manner(**bands, late=mean.late)
+    return Manner(*(over([getattr(one, name) for one in styles]) for name in Manner._fields))
 
 
 def _training(kept: Kept, rows: list[int]) -> Training:
@@ -185,26 +211,33 @@ def _training(kept: Kept, rows: list[int]) -> Training:
     return Training(episodes=learned.episodes[rows].mean(axis=0), **curves, **base)
 
 
-def _snapshots(kept: Kept, rows: Sequence[int], problems: Sequence[Problem]) -> list[Manner]:
-    found = []
-    for s in range(kept.learned.snapshot_episodes.shape[1]):
-        pairs = zip(problems, rows, strict=True)
-        found.append(manner([style(one, greedy(network_values(one, _weights(kept, i, s)))) for one, i in pairs]))
-    return found
+def _snapshots(cases: Sequence[_Case]) -> list[Manner]:
+    return [
+        manner([style(one.problem, greedy(network_values(one.problem, one.weights[s]))) for one in cases])
+        for s in range(len(cases[0].weights) - 1)
+    ]
 
 
-def _surfaces_of(found: Sequence[Surfaces], visited: Ints | None) -> Surfaces:
-    """The mean; of each run only states that it visited. A state that no run visited is NaN."""
-    parts = []
-    for name in ("passive", "aggressive"):
-        each = [getattr(one, name) for one in found]
-        if visited is not None:
-            each = [masked(one, seen, least=LEAST) for one, seen in zip(each, visited, strict=True)]
-        parts.append(_mean(np.array(each)))
-    chosen = np.array([one.chosen for one in found])
-    if visited is not None:
-        chosen = np.where((visited[:, :, 1:] >= LEAST)[..., None], chosen, np.nan)
-    return Surfaces(parts[0], parts[1], _mean(chosen))
+def _by_fill(cases: Sequence[_Case], policy: Callable[[_Case], Callable[[Problem], Ints]]) -> list[Manner]:
+    swept = [fill_sweep(case.problem, policy(case), FACTORS) for case in cases]
+    return [manner(column) for column in zip(*swept, strict=True)]
+
+
+def _greedy_of(weights: Weights) -> Callable[[Problem], Ints]:
+    return lambda problem: greedy(network_values(problem, weights))
+
+
+def _optimal(problem: Problem) -> Ints:
+    return solve(problem).action
+
+
+def _mean_surfaces(found: Sequence[Surfaces], visitors: Sequence[_Case]) -> Surfaces:
+    """The mean; with visitors, of each run only states that it visited (a state that no run visited is NaN)."""
+    arrays = [np.array([getattr(one, name) for one in found]) for name in Surfaces._fields]
+    if visitors:
+        seen = np.array([one.visited[:, 1:] for one in visitors]) >= LEAST
+        arrays = [np.where(seen[..., None] if one.ndim > seen.ndim else seen, one, np.nan) for one in arrays]
+    return Surfaces(*(_mean(one) for one in arrays))
 
 
 def _mean(values: Floats) -> Floats:
@@ -214,25 +247,31 @@ def _mean(values: Floats) -> Floats:
     return np.where(count > 0, np.where(told, values, 0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
-def _explored(
-    kept: Kept, rows: Sequence[int], problems: Sequence[Problem], policies: Sequence[Ints], best: Sequence[Ints]
-) -> Explored:
-    visited = kept.learned.visited[list(rows)]
+def _explored(cases: Sequence[_Case]) -> Explored:
+    visited = np.array([one.visited for one in cases])
     weak = (visited[:, :, 1:] < LEAST).mean(axis=0)  # (T, lots) part of the runs
     steps, lots = weak.shape
-    agreed = []
-    for problem, ours, theirs in zip(problems, policies, best, strict=True):
-        kinds = np.array([next(k for k, one in enumerate(KINDS.values()) if level in one) for level in problem.level])
-        met = met_states(problem, ours)
-        agreed.append((met * (kinds[ours] == kinds[theirs])).sum() / met.sum())
     return Explored(
         visited=visited.sum(axis=0),
         never=float((visited[:, :, 1:] == 0).mean()),
         weakly=float(weak.mean()),
         low_corner=float(weak[: steps // 3, : lots // 3].mean()),
         high_corner=float(weak[steps - steps // 3 :, lots - lots // 3 :].mean()),
-        agreed=over(agreed),
+        agreed=over(
+            [_same(one.problem, _kinds(one, one.action), _kinds(one, one.best.action), one.action) for one in cases]
+        ),
     )
+
+
+def _kinds(case: _Case, action: Ints) -> Ints:
+    """The kind of placement of every state: an index of ``KINDS``."""
+    return kind_of(case.problem)[action]
+
+
+def _same(problem: Problem, ours: Ints, theirs: Ints, action: Ints) -> float:
+    """Part of the decisions that ``action`` meets in which two tables agree."""
+    met = met_states(problem, action)
+    return float((met * (ours == theirs)).sum() / met.sum())
 
 
 def _problem(batch: Problem, i: int) -> Problem:
@@ -242,16 +281,10 @@ def _problem(batch: Problem, i: int) -> Problem:
     return one._replace(**numbers)
 
 
-def _weights(kept: Kept, i: int, snapshot: int | None = None) -> Weights:
-    if snapshot is None:
-        return Weights(*(getattr(kept.learned, name)[i] for name in Weights._fields))
-    return Weights(*(getattr(kept.learned, f"snapshot_{name}")[i, snapshot] for name in Weights._fields))
-
-
-def _policy(kept: Kept, i: int) -> Callable[[Problem], Ints]:
-    weights = _weights(kept, i)
-    return lambda problem: greedy(network_values(problem, weights))
-
-
-def _optimal(problem: Problem) -> Ints:
-    return solve(problem).action
+def _weights(kept: Kept, i: int) -> list[Weights]:
+    learned = kept.learned
+    kept_on_the_way = [
+        Weights(*(getattr(learned, f"snapshot_{name}")[i, s] for name in Weights._fields))
+        for s in range(learned.snapshot_episodes.shape[1])
+    ]
+    return [*kept_on_the_way, Weights(*(getattr(learned, name)[i] for name in Weights._fields))]
