@@ -107,7 +107,7 @@ def study_fills(stock: FillStock, plan: FillPlan, *, tell: Tell = lambda what: N
     unit = mean_trade(stock.days[: _first_test(stock)], stock.symbol)
     placed = []
     for tape in stock.days:
-        tell(f"{stock.symbol}: {tape.manifest.name}")
+        tell(f"{stock.symbol}: {date_of(tape)}")
         placed.append(_placed(tape, stock.symbol, unit, plan))
     every = range(len(placed))
     if len(placed) == 1:
@@ -120,10 +120,9 @@ def study_fills(stock: FillStock, plan: FillPlan, *, tell: Tell = lambda what: N
     if stock.leaves_days_out and len(placed) > 1:
         for day in every:
             rest = [k for k in every if k != day]
-            tell(f"{stock.symbol}: without {stock.days[day].manifest.name}")
+            tell(f"{stock.symbol}: without {date_of(stock.days[day])}")
             others = joined([placed[k] for k in rest])
-            name = f"without {stock.days[day].manifest.name}"
-            yield _judged(stock, plan, unit, name, rest, [day], others, placed[day])
+            yield _judged(stock, plan, unit, f"without {date_of(stock.days[day])}", rest, [day], others, placed[day])
 
 
 def within_day(placements: Placements, test_part: float, life_s: float) -> tuple[Placements, Placements]:
@@ -140,6 +139,11 @@ def joined(parts: Sequence[Placements]) -> Placements:
     """Days one after another."""
     columns = zip(*(one[1:] for one in parts), strict=True)
     return Placements(parts[0].sizes, *(np.concatenate(column) for column in columns))
+
+
+def date_of(tape: Tape) -> str:
+    """The day of a tape's first row, UTC."""
+    return str(np.datetime64(int(tape.rows["ts_event"][0]), "ns").astype("datetime64[D]")) if len(tape) else "no rows"
 
 
 def _first_test(stock: FillStock) -> int:
@@ -172,7 +176,7 @@ def _judged(
     blocks = Blocks(judged.ts, round(plan.horizons[-1] * SECOND), plan.draws, plan.seed)
     told = {name: predict(judged) for name, predict in fitted.predict.items()}
     scores = score_all(told, came, judged, blocks, LEVELS)
-    names = [tape.manifest.name for tape in stock.days]
+    names = [date_of(tape) for tape in stock.days]
     cell = FillCell(
         symbol=stock.symbol, split=split, synthetic=stock.days[0].manifest.synthetic, mean_trade=unit,
         sizes=axes.sizes.tolist(), horizons=list(plan.horizons), imbalance_edges=axes.imbalance_edges.tolist(),
