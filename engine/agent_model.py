@@ -27,6 +27,7 @@ from engine.array_folder import (
     read_manifest,
     write_folder,
 )
+from engine.child_orders import LEVELS, WAIT
 from engine.errors import ConfigError
 from engine.q_network import Weights
 
@@ -34,7 +35,6 @@ FORMAT = 1
 HIDDEN = 50
 COMMON = ("pov", "progress", "elapsed", "alpha")
 PER_PLACEMENT = ("spread_cost", "fill", "size")
-WAIT, DEEPER, NEAR, AGGRESSIVE = LEVELS = range(4)
 MOST_LOTS, MOST_STEPS, MOST_PLACEMENTS, MOST_ALPHAS = 10_000, 10_000, 1_000, 100
 
 Floats = NDArray[np.float64]
@@ -46,7 +46,7 @@ _WEIGHTS = dict.fromkeys(Weights._fields, _F4)
 class AgentArrays(NamedTuple):
     """The problem's arrays; T steps, p placements, a states of alpha."""
 
-    level: NDArray[np.int64]  # [p] of LEVELS
+    level: NDArray[np.int64]  # [p] of engine.child_orders.LEVELS
     size: NDArray[np.int64]  # [p] lots; 0 to wait
     spread_cost: Floats  # [p] half-spreads for the whole parent; negative earns
     impact: Floats  # [p] half-spreads, times the square of the filled part
@@ -75,6 +75,10 @@ class AgentManifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     pov: float  # the parent as a part of the market's volume in its period
     lots: int  # a parent is cut into
     step_s: float  # seconds of a step
+    lot_size: float = 0.0  # size units of a lot of the parent it was trained on; 0: of no market
+    half_spread: float = 0.0  # price units; 0: of no market
+    forecast: Literal["model", "imbalance"] = "model"  # of direction: a probe's, or (bid less ask) / both of the touch
+    lean_edge: float = 0.5  # beyond which a forecast is in an outer state of alpha
     drift: float  # half-spreads that alpha = 1 adds to the price in a step
     risk: float = 0.0  # half-spreads for a step of exposure 1
     early: float  # half-spreads for a finish at once
@@ -160,12 +164,15 @@ def _faults(manifest: AgentManifest) -> dict[str, bool]:
     known = ((*COMMON, *PER_PLACEMENT), (*COMMON[1:], *PER_PLACEMENT))
     kept = [value for value in manifest.settings.values() if isinstance(value, float)]
     numbers = (manifest.drift, manifest.risk, manifest.early, *manifest.metrics.values(), *kept)
+    sizes = manifest.lot_size, manifest.half_spread
     has_inputs, has_time = manifest.inputs in known, 1e-3 <= manifest.step_s <= 86_400
     return {
         f"its inputs are {manifest.inputs}, not {known[0]}, of which only the first may be missing": not has_inputs,
         f"its pov is {manifest.pov}, but must be above 0 and at most 1": not 0 < manifest.pov <= 1,
         f"it has {manifest.lots} lots, not 1 to {MOST_LOTS}": not 0 < manifest.lots <= MOST_LOTS,
         f"its step_s is {manifest.step_s}, but must be from 0.001 to 86,400": not has_time,
+        f"its lean_edge is {manifest.lean_edge}, but must be from 0 to 1": not 0 <= manifest.lean_edge <= 1,
+        f"its lot_size and half_spread are {sizes}, but must be from 0 to 1e15": not all(0 <= x <= 1e15 for x in sizes),
         "a number in its manifest is not finite": not all(map(math.isfinite, numbers)),
         "a day in trained ends before it begins": any(not 0 <= a <= b < 1 << 63 for a, b in manifest.trained),
     }
@@ -192,7 +199,7 @@ def _wrong_values(arrays: AgentArrays, parts: dict[str, NDArray[Any]]) -> dict[s
     faults |= {f"{k} does not add up to 1": not (abs(parts[k].sum(axis=-1) - 1) < 1e-9).all() for k in sums}
     level, size, waits = arrays.level, arrays.size, arrays.level == WAIT
     return faults | {
-        "a level is not one of 0, 1, 2, 3": not ((level >= WAIT) & (level <= AGGRESSIVE)).all(),
+        "a level is not one of 0, 1, 2, 3": not np.isin(level, LEVELS).all(),
         "a size is negative, or 0 where its level does not wait": not ((size >= 0) & ((size == 0) == waits)).all(),
         "no placement is to wait": not waits.any(),
         "alpha is outside -1 … 1": not (np.abs(arrays.alpha) <= 1).all(),

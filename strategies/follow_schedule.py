@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from engine import events
+from engine.child_orders import cross, on_tick, pull, reach, send
 from engine.orders import Reason, TimeInForce
 from engine.parent import PPM, Parent, ParentOrder
 from engine.schedule import Schedule
@@ -156,30 +157,6 @@ def follow(parent: Parent, schedule: Schedule, desk: Desk, tactics: Tactics) -> 
         cross(parent, behind, desk, limit=price)
 
 
-def reach(order: ParentOrder, size: int, desk: Desk, *, levels: int) -> int | None:
-    """The price at which the other side's best ``levels`` give ``size`` (or all they have); None: nothing in the limit.
-
-    No further away than it must be: an order at the parent's own limit could be outside the collar of the gates.
-    """
-    tick = desk.instrument(order.symbol).tick
-    bids, asks = desk.book(order.symbol, levels)
-    price = None
-    for level, shown in asks if order.side > 0 else bids:
-        if not order.allows(on_tick(level, tick, order.side)):
-            break
-        price = on_tick(level, tick, order.side)
-        size -= shown
-        if size <= 0:
-            break
-    return price
-
-
-def cross(parent: Parent, size: int, desk: Desk, *, limit: int) -> None:
-    """Take up to ``size`` of what is displayed at ``limit`` or better, once nothing of ours rests."""
-    if not pull(parent, desk):
-        send(parent, min(size, parent.room()), desk, limit=limit, tif=TimeInForce.IOC)
-
-
 def join(parent: Parent, due: int, desk: Desk, quote: events.Quote) -> None:
     """Let rest at the own side's best what brings done and open up to ``due``."""
     order = parent.order
@@ -194,34 +171,3 @@ def join(parent: Parent, due: int, desk: Desk, quote: events.Quote) -> None:
     if not pull(parent, desk, keep=price):
         size = min(due - parent.done - parent.open, parent.room())
         send(parent, size, desk, limit=price, tif=TimeInForce.GTD)
-
-
-def pull(parent: Parent, desk: Desk, *, keep: int | None = None) -> bool:
-    """Cancel what rests at another price than ``keep``; whether a cancel is on its way."""
-    waiting = False
-    for order_id, child in parent.working.items():
-        if child.is_passive and child.price != keep:
-            waiting = True
-            if not child.is_cancelling:
-                desk.cancel(order_id)
-                child.is_cancelling = True
-    return waiting
-
-
-def send(parent: Parent, size: int, desk: Desk, *, limit: int, tif: TimeInForce) -> None:
-    """Send the whole lots of ``size``, if any: GTD rests post-only until the parent's end, IOC takes."""
-    order = parent.order
-    size -= size % desk.instrument(order.symbol).lot
-    if size <= 0:
-        return
-    rests = tif is TimeInForce.GTD
-    expire_ts = order.end if rests else 0
-    order_id = desk.trade(
-        order.symbol, order.side, shares=size, limit=limit, post_only=rests, tif=tif, expire_ts=expire_ts
-    )
-    parent.sent(order_id, size, price=limit, is_passive=rests)
-
-
-def on_tick(price: int, tick: int, direction: int) -> int:
-    """``price`` rounded to a multiple of ``tick``, up for ``direction`` +1, down for -1."""
-    return -(-price // tick) * tick if direction > 0 else price // tick * tick

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 import numpy as np
@@ -45,14 +45,7 @@ class ImpactSchedule(Strategy):
 
     def schedule(self, order: ParentOrder, session: tuple[int, int], lot: int) -> Schedule:
         """Bins of the curve, weighted by the plan for them."""
-        params = self.params
-        edges, volume = volume_bins(params.curve.curve(order.symbol, session[0]), order, session)
-        day = average_day(params.market, order.symbol)
-        clock = np.concatenate([[0], np.cumsum(volume)]) * (UNITS_A_DAY / ONE)
-        chosen = plan(
-            params.parameters or REGIONS[params.region], day, order.size, clock, risk_aversion=params.risk_aversion
-        )
-        return Schedule.over(order.size, edges, [round(weight * ONE) for weight in chosen.weights], lot=lot)
+        return least_impact(self.params, order, session, lot)
 
     def on_start(self, desk: Desk) -> None:
         self.state = self.worker.start(desk, self.state)
@@ -68,6 +61,30 @@ class ImpactSchedule(Strategy):
 
     def on_status(self, status: events.Status, desk: Desk) -> None:
         self.worker.status(status, desk)
+
+
+class ImpactTerms(Protocol):
+    """What a strategy's parameters must have for such a schedule; see ``ImpactSchedule.Params``."""
+
+    @property
+    def market(self) -> dict[str, Market]: ...
+    @property
+    def region(self) -> Region: ...
+    @property
+    def parameters(self) -> Parameters | None: ...
+    @property
+    def risk_aversion(self) -> float: ...
+    @property
+    def curve(self) -> CurveSource: ...
+
+
+def least_impact(terms: ImpactTerms, order: ParentOrder, session: tuple[int, int], lot: int) -> Schedule:
+    """The schedule of an order in a session: bins of the curve, weighted by the plan for them."""
+    edges, volume = volume_bins(terms.curve.curve(order.symbol, session[0]), order, session)
+    day = average_day(terms.market, order.symbol)
+    clock = np.concatenate([[0], np.cumsum(volume)]) * (UNITS_A_DAY / ONE)
+    chosen = plan(terms.parameters or REGIONS[terms.region], day, order.size, clock, risk_aversion=terms.risk_aversion)
+    return Schedule.over(order.size, edges, [round(weight * ONE) for weight in chosen.weights], lot=lot)
 
 
 def volume_bins(curve: VolumeCurve, order: ParentOrder, session: tuple[int, int]) -> tuple[list[int], list[int]]:
