@@ -12,6 +12,7 @@ value, by ``placement_problem.step``; no discount is meant. The many are one ``P
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from engine.errors import ConfigError
+from engine.learning.exact_policy import grid_inputs
 from engine.learning.placement_env import PlacementEnv
 from engine.learning.placement_problem import (
     COMMON,
@@ -143,6 +145,18 @@ def problem_of(
     if ticker is not None and ticker not in tickers:
         raise ConfigError(f"{folder}: no ticker {ticker!r}; there are {', '.join(sorted(set(tickers))[:10])}")
     return nth(kept.problems, tickers.index(ticker) if ticker else 0)
+
+
+def policy_table(problem: Problem, predict: Callable[[Observation], Any]) -> NDArray[np.int64]:
+    """The table, int64[T, lots + 1, a], of a policy that gives an action for each of many observations.
+
+    ``exact_policy.grade`` grades it. With Stable-Baselines3:
+    ``policy_table(problem, lambda seen: model.predict(seen, deterministic=True)[0])``.
+    """
+    grid = grid_inputs(problem)
+    shared, each = grid[..., 0, :COMMON], grid[..., COMMON:]
+    seen = np.concatenate([shared, each.reshape(*each.shape[:-2], -1)], axis=-1)
+    return np.asarray(predict(seen.reshape(-1, seen.shape[-1])), np.int64).reshape(seen.shape[:-1])
 
 
 def spaces_of(problem: Problem) -> tuple[spaces.Space[Any], spaces.Discrete]:
