@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from wandering_days import LENGTH, wandering
 
 from engine.broker.impact import Market, NoImpact
 from engine.cli import main
 from engine.config import load
 from engine.errors import ConfigError
-from engine.instruments import Instrument
 from engine.learning.paired_effects import Effect
 from engine.learning.parent_study import Windows
 from engine.learning.placer_study import Subject, Trial, effect, foresee, study
@@ -21,31 +21,12 @@ from engine.model_file import load_model, save_model
 from engine.placer_command import verdict
 from engine.shipped import shipped_configs, shipped_folder
 from engine.strategy import SECOND
-from engine.tape import ROW, Flag, Kind, Manifest, Tape
+from engine.tape import Kind
 from feeds.replay import TapeFeed
 
 MODEL = str(shipped_folder("configs") / "models" / "DEMO_20.model")
 WINDOWS = Windows(after_open_s=30, before_close_s=5, each_s=60, pause_s=10)
-DAY, LENGTH = 86_400 * SECOND, 260  # seconds
 MARKET = Market(daily_volume=600_000, daily_volatility=0.009)
-
-
-def wandering(seed: int, day: int = 20_600, rows: int = 1_500) -> Tape:
-    """A session of quotes and trades whose mid wanders."""
-    rng = np.random.default_rng(seed)
-    tape, opening = np.zeros(rows, ROW), day * DAY + 15 * 3_600 * SECOND
-    tape["ts_event"] = tape["ts_recv"] = np.sort(rng.integers(opening, opening + LENGTH * SECOND, rows))
-    tape["flags"] = Flag.LAST
-    bid = 400_000 + 100 * np.cumsum(rng.choice((-1, 0, 0, 1), rows))
-    trades, side = rng.random(rows) < 0.3, rng.choice((-1, 1), rows)
-    tape["kind"] = np.where(trades, Kind.TRADE, Kind.QUOTE)
-    tape["price"] = np.where(trades & (side > 0), bid + 200, bid)
-    tape["side"] = np.where(trades, side, 0)
-    tape["size"] = rng.integers(100, 600, rows)
-    tape["price2"], tape["size2"] = np.where(trades, 0, bid + 200), np.where(trades, 0, rng.integers(100, 600, rows))
-    instrument = Instrument(symbol="DEMO", price_unit="1/10000", tick=100, book="L1", levels=1)
-    session = (opening, opening + LENGTH * SECOND)
-    return Tape(tape, Manifest(name="wandering", instruments=[instrument], sessions=[session], synthetic=True))
 
 
 def subject(**changed) -> Subject:
