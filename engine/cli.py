@@ -1005,6 +1005,45 @@ def train_forest(config: str, *, out: Path | None = None, overwrite: bool = Fals
     return train_command(config, out, overwrite, output)
 
 
+@train.command(name="vwap")
+def train_vwap(
+    config: str,
+    *,
+    out: Path | None = None,
+    overwrite: bool = False,
+    workers: int = 1,
+    dask: str = "",
+    device: Literal["cpu", "cuda"] = "cpu",
+    output: Output = PLAIN,
+) -> int:
+    """Train agents that place a parent's orders, for one ticker or hundreds; needs the extra `learn`.
+
+    A training that was killed goes on where it was.
+
+    Example: tickwright train vwap vwap_test
+
+    Example: tickwright train vwap vwap_universe --workers 2
+
+    Parameters
+    ----------
+    config
+        A TOML file of problems and parents, or the name of one that ships.
+    out
+        The folder for agents, results and table; models/NAME by default.
+    overwrite
+        Begin again instead of going on.
+    workers
+        Processes of this machine that train, one core each.
+    dask
+        Train on a cluster instead: its scheduler's address, tcp://HOST:PORT; needs the extra `sweep`.
+    device
+        Where the networks are: cpu, or cuda for one GPU.
+    """
+    from engine.vwap_command import train_command
+
+    return train_command(config, out, overwrite, workers, dask, device, output)
+
+
 @forest.command(name="report")
 def forest_report(folder: Path, *, html: Path | None = None, output: Output = PLAIN) -> int:
     """Show what a training found: accuracy by stock and horizon, each number beside guesses and with its error.

@@ -33,3 +33,8 @@ def monotonic_ns() -> int:
 def wall_ns() -> int:
     """The wall clock, ns since 1970 UTC: to measure how late something is."""
     return time.time_ns()
+
+
+def cpu_seconds() -> float:
+    """A stopwatch of processor time: seconds that this process has computed."""
+    return time.process_time()

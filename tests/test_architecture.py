@@ -37,6 +37,7 @@ SHELL |= {"forest_command", "forest_views", "latency_command", "placement_comman
 SHELL |= {"placer_command", "vwap_study_command", "vwap_study_views"}
 SHELL |= {"fills_command", "fills_views"}
 SHELL |= {"vwap_claims", "vwap_pictures", "vwap_report_command", "vwap_views"}
+SHELL |= {"vwap_command", "farm_progress"}
 SHELL |= {"clock", "kernel_cache", "names", "run", "run_folder"}
 SHELL |= {"shell", "supervisor", "session", "admin", "paper_command", "top_command", "metrics"}  # of engine.live
 SHELL |= {"authority", "keys", "keys_command", "self_test", "sockets"}  # of engine.live, too

@@ -75,6 +75,11 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     drift_error: float
     periods: int
 
+    def told(self) -> dict[str, int | float | str | bool]:
+        """What an agent's settings should say of it."""
+        names = "lot_size", "spread_ticks", "half_spread_bp", "period_volume", "lean_scale", "drift_slope", "periods"
+        return {name: getattr(self, name) for name in names}
+
 
 class Days(NamedTuple):
     """What was measured: a fold is a day, or a part of the only one."""

@@ -1,0 +1,269 @@
+"""What ``tickwright train vwap`` does: problems from a config, agents from problems, on this machine or on a cluster.
+
+Markets are joined by name: the engine imports no feed.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+import numpy as np
+
+from engine import clock
+from engine.cli import CURABLE, OK, Output, say
+from engine.curve_views import Grid, grid_lines
+from engine.errors import ConfigError
+from engine.farm_progress import Telling
+from engine.forest_command import stock_tapes
+from engine.kernel_cache import ensure
+from engine.learning.calibrate import Calibrated, calibrate
+from engine.learning.farm import Chunk, Farmer, OneByOne, Posed, Source, chunks_of, run_farm
+from engine.learning.farm_folder import Farm, gap_closed
+from engine.learning.farm_learner import Learner
+from engine.learning.placement_problem import test_problem, with_objective
+from engine.learning.step_facts import Periods
+from engine.learning.ticker_days import ticker_days
+from engine.learning.universe import Ticker, draw_universe, universe_problem
+from engine.learning.vwap_config import TickerConfig, UniverseConfig, VwapConfig, load_vwap_config
+from engine.learning.vwap_results import Run, VwapResults
+from engine.shipped import shipped_folder
+from engine.spelling import did_you_mean
+from engine.tape import Tape
+
+HEAD = ("", "POV", "runs", "cost", "optimum", "excess", "TWAP", "gap closed", "best rule", "its cost", "core s")
+MOST = 20  # tickers that get a line each; more are summed up
+OBJECTIVES = {"arrival": 0, "vwap": 1}
+
+
+def train_command(
+    name: str, out: Path | None, overwrite: bool, workers: int, dask: str, device: Literal["cpu", "cuda"],
+    output: Output,
+) -> int:  # fmt: skip
+    """Agents, results and a table in a folder, which a run that was killed goes on with."""
+    config = load_vwap_config(_find(name))
+    folder = out or Path("models") / config.name
+    if overwrite and folder.exists():
+        if not (folder / "farm").is_file():
+            raise ConfigError(f"{folder} holds no training, so it is not overwritten; choose another --out folder")
+        shutil.rmtree(folder)
+    sources = _sources(config)
+    chunks = chunks_of(sources, size=config.batch)
+    farm = Farm(
+        folder, name=config.name, identity=f"{msgspec.json.encode(config).decode()} {device}",
+        settings=_settings(config), is_synthetic=config.is_synthetic,
+        device="cpu, 1 thread" if device == "cpu" else device,
+    )  # fmt: skip
+    farm.begin()
+    ensure()
+    left = [chunk for chunk in chunks if not farm.is_done(chunk)]
+    _train(config, left, farm, workers, dask, device, output)
+    kept = farm.end(chunks)
+    results = kept.results if kept else None
+    failed = results.failed if results else _failures(folder)
+    lines = [*(_lines(results, farm_is_new=len(left) == len(chunks)) if results else []), *_failed_lines(failed)]
+    lines += ["", f"wrote     {len(results.runs) if results else 0} agents, results and table.csv in {folder}"]
+    lines.append(f"page      tickwright vwap report {folder} --html vwap.html")
+    answer = {"out": str(folder), "runs": results.runs if results else [], "failed": failed}
+    say(output, answer, lines)
+    return OK if results else CURABLE
+
+
+def _train(
+    config: VwapConfig, chunks: list[Chunk], farm: Farm, workers: int, dask: str, device: str, output: Output
+) -> None:
+    settings = msgspec.structs.replace(config.train, device=device)
+    is_here = not dask and workers == 1
+    with _executor(workers, dask, device) as executor, Telling(chunks, output) as tell:
+        learner = Learner(settings, str(farm.folder / "partly"), tell.part if is_here else None)
+        farmer = Farmer(functools.partial(prepare, config), learner, clock.cpu_seconds)
+        for done in run_farm(chunks, farmer, executor):
+            farm.keep(done)
+            tell.done(done)
+
+
+def prepare(config: VwapConfig, terms: TickerConfig | Ticker | None) -> list[Posed]:
+    """The problems of a source, one for each target POV."""
+    match terms:
+        case Ticker() as ticker:
+            return _drawn(config, ticker)
+        case TickerConfig() as ticker:
+            return _recorded(config, ticker)
+    objective = OBJECTIVES[config.parent.objective]
+    step_s = config.measuring.periods.each_s / 40
+    return [Posed(with_objective(test_problem(pov), objective), {"step_s": step_s}) for pov in config.povs]
+
+
+def universe_tape(ticker: Ticker, config: UniverseConfig) -> Tape:
+    """The synthetic market of a ticker, on one day's middle."""
+    market = importlib.import_module("feeds.synthetic")
+    stock = market.Stock(
+        symbol=ticker.symbol, regime=ticker.regime, price=f"{ticker.price:.2f}",
+        daily_volatility=ticker.daily_volatility, daily_volume=ticker.daily_volume,
+    )  # fmt: skip
+    params = market.MarketParams(stocks=(stock,), window_minutes=config.minutes)
+    return market.synthetic_market(params, seed=ticker.seed, date=config.date, view="L2")[0]
+
+
+def _drawn(config: VwapConfig, ticker: Ticker) -> list[Posed]:
+    assert config.universe is not None
+    tape = universe_tape(ticker, config.universe)
+    # its tape is the middle of a day already
+    periods = Periods(after_open_s=0, before_close_s=0, each_s=config.measuring.periods.each_s)
+    measuring = msgspec.structs.replace(config.measuring, periods=periods)
+    found = []
+    for pov in config.povs:
+        terms = msgspec.structs.replace(config.parent, pov=pov)
+        one = universe_problem(ticker, tape, terms=terms, measuring=measuring, impact=config.impact)
+        settings = one.told() | {"regime": ticker.regime, "half_hour": ticker.half_hour}
+        found.append(Posed(one.problem, _told(config, one, [tape]) | {"settings": settings}))
+    return found
+
+
+def _recorded(config: VwapConfig, ticker: TickerConfig) -> list[Posed]:
+    tapes = _tapes(ticker)
+    days = ticker_days(
+        tapes, ticker.symbol, terms=config.parent, povs=config.povs, measuring=config.measuring, market=ticker.market
+    )
+    found = []
+    for pov in config.povs:
+        one = calibrate(days, msgspec.structs.replace(config.parent, pov=pov), impact=config.impact)
+        found.append(Posed(one.problem, _told(config, one, tapes) | {"settings": one.told()}))
+    return found
+
+
+def _told(config: VwapConfig, one: Calibrated, tapes: list[Tape]) -> dict[str, Any]:
+    """What an agent's manifest says of its market."""
+    return {
+        "step_s": one.step_s,
+        "forecast": "imbalance" if config.measuring.forecast.by == "imbalance" else "model",
+        "lean_edge": one.lean_edge,
+        "trained": [session for tape in tapes for session in tape.sessions],
+    }
+
+
+def _tapes(ticker: TickerConfig) -> list[Tape]:
+    if ticker.synthetic:
+        market = importlib.import_module("feeds.synthetic")
+        told = dict(ticker.synthetic)
+        try:
+            tapes = market.synthetic_market(market.params_from(told.pop("params", {})), **told)
+        except TypeError as error:
+            raise ConfigError(f"{ticker.symbol}: synthetic: {error}") from None
+    else:
+        tapes = stock_tapes(ticker.stock)
+    last = ticker.first_day + ticker.days if ticker.days else len(tapes)
+    if not ticker.first_day < last <= len(tapes):
+        raise ConfigError(
+            f"{ticker.symbol}: days {ticker.first_day} to {last - 1} are asked for, but there are 0 to {len(tapes) - 1}"
+        )
+    return tapes[ticker.first_day : last]
+
+
+def _sources(config: VwapConfig) -> list[Source]:
+    if config.universe is not None:
+        drawn = draw_universe(config.universe.tickers, seed=config.universe.seed)
+        return [
+            Source(one.symbol, (seed << 32) + i, one) for seed in config.seeds for i, one in enumerate(drawn)
+        ]  # a seed of its own for each
+    if config.solvable:
+        return [Source("TEST", seed, None) for seed in config.seeds]
+    return [Source(one.symbol, seed, one) for one in config.tickers for seed in config.seeds]
+
+
+@contextmanager
+def _executor(workers: int, dask: str, device: str) -> Iterator[Executor]:
+    if workers < 1:
+        raise ConfigError(f"--workers is {workers}, but must be >= 1")
+    if device != "cpu" and (dask or workers > 1):
+        raise ConfigError(f"--device {device} trains every ticker on one device; leave --dask and --workers out")
+    if dask:
+        with _client(dask) as client:
+            yield client.get_executor()
+    elif workers > 1:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield pool
+    else:
+        yield OneByOne()
+
+
+def _client(address: str) -> Any:
+    try:
+        distributed = importlib.import_module("distributed")
+    except ImportError:
+        raise ConfigError("--dask needs the extra `sweep`: pip install tickwright[sweep]") from None
+    try:
+        return distributed.Client(address, timeout="10s")
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`"
+        ) from None
+
+
+def _settings(config: VwapConfig) -> dict[str, str | int | float | bool]:
+    return {
+        name: value
+        for name, value in msgspec.to_builtins(config.train).items()
+        if isinstance(value, (str, int, float, bool))
+    } | {"batch": config.batch}
+
+
+def _lines(results: VwapResults, *, farm_is_new: bool) -> list[str]:
+    groups = _groups(results.runs)
+    head = f"{results.name}: {len(results.runs)} networks, {results.device}, half-spreads of the parent's value"
+    lines = [head, *(["SYNTHETIC: no recorded market"] if results.is_synthetic else [])]
+    lines += [] if farm_is_new else ["some were trained before; their core seconds are of then"]
+    return [*lines, *grid_lines(Grid("Learned placement", HEAD, [_row(*one) for one in groups.items()]))]
+
+
+def _groups(runs: list[Run]) -> dict[tuple[str, float], list[Run]]:
+    """By ticker and POV; by POV alone where tickers are many."""
+    many = len({run.ticker for run in runs}) > MOST
+    found: dict[tuple[str, float], list[Run]] = {}
+    for run in runs:
+        found.setdefault(("all" if many else run.ticker, run.pov), []).append(run)
+    return found
+
+
+def _row(key: tuple[str, float], runs: list[Run]) -> list[str]:
+    cost, optimum, twap, best = (
+        np.array([getattr(run, name) for run in runs]) for name in ("cost", "optimum", "twap", "best_rule")
+    )
+    names = [run.best_rule_name for run in runs]
+    return [
+        key[0], f"{100 * key[1]:g} %", str(len(runs)), f"{cost.mean():.3f}", f"{optimum.mean():.3f}",
+        f"{(cost - optimum).mean():.3f}", f"{twap.mean():.3f}", f"{np.mean([gap_closed(run) for run in runs]):.1%}",
+        max(sorted({*names}), key=names.count), f"{best.mean():.3f}", f"{np.mean([run.seconds for run in runs]):.1f}",
+    ]  # fmt: skip
+
+
+def _failed_lines(failed: dict[str, str]) -> list[str]:
+    if not failed:
+        return []
+    some = sorted(failed.items())[:MOST]
+    return ["", f"failed    {len(failed)}", *(f"          {ticker}: {why}" for ticker, why in some)]
+
+
+def _failures(folder: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in sorted(folder.glob("chunks/*/failed.json")):
+        found |= msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    return found
+
+
+def _find(name: str) -> Path:
+    """A config by its file, or by its name if it ships."""
+    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
+        return Path(name)
+    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "training").glob("vwap*.toml"))}
+    if name not in shipped:
+        raise ConfigError(f"{name}: no such file, and no training of that name ships{did_you_mean(name, shipped)}")
+    return shipped[name]
