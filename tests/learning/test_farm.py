@@ -1,0 +1,135 @@
+"""The farm: who fails does not stop the rest, and who works changes no bit."""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import pytest
+from farmed import FARMER, POINTS, bits, learn_and_die, tickers
+
+from engine.agent_model import load_agent
+from engine.errors import ConfigError
+from engine.learning.farm import Done, OneByOne, joined, run_farm
+from engine.learning.farm_folder import Farm
+from engine.learning.vwap_results import load_results
+
+
+def serial(*povs: float, size: int = 2) -> list[Done]:
+    return list(run_farm(tickers(*povs, size=size), FARMER, OneByOne()))
+
+
+def farm_in(folder: Path, identity: str = "a") -> Farm:
+    return Farm(folder, name="made up", identity=identity, settings={"batch": 2}, is_synthetic=True, device="cpu")
+
+
+def test_a_ticker_that_cannot_be_made_is_told_with_its_reason_and_the_rest_is_trained() -> None:
+    (done,) = serial(0.1, -1.0, 0.2, size=3)
+    assert [run.ticker for run in done.runs] == ["T0", "T2"]
+    assert done.failed == {"T1": "ValueError: its tape has no trades"}
+
+
+def test_a_ticker_that_spoils_its_batch_is_found_and_the_rest_learns_what_it_would_have_without() -> None:
+    (spoiled,) = serial(0.1, 1.0, 0.2, size=3)
+    assert spoiled.failed == {"T1": "FloatingPointError: the loss is not finite"}
+    (whole,) = serial(0.1, 0.15, 0.2, size=3)
+    assert spoiled.learned is not None
+    assert whole.learned is not None
+    for mine, theirs in zip(spoiled.learned, whole.learned, strict=True):
+        assert np.array_equal(mine, theirs[[0, 2]])
+
+
+def test_a_network_that_is_not_finite_is_a_failure_and_no_agent() -> None:
+    (done,) = serial(0.1, 0.9)
+    assert [run.ticker for run in done.runs] == ["T0"]
+    assert "not finite" in done.failed["T1"]
+
+
+def test_costs_lie_between_the_optimum_and_what_anybody_can_lose() -> None:
+    for done in serial(0.05, 0.1, 0.2):
+        for run in done.runs:
+            assert run.optimum <= run.best_rule <= run.twap
+            assert run.optimum <= run.cost
+
+
+def test_a_pool_of_processes_gives_the_same_bits_as_one_after_the_other() -> None:
+    povs = 0.05, -1.0, 0.1, 0.2, 1.0
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        found = list(run_farm(tickers(*povs), FARMER, pool))
+    assert bits(found) == bits(serial(*povs))
+
+
+def test_tickers_of_a_worker_that_dies_are_failures() -> None:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found = list(run_farm(tickers(0.5, size=1), FARMER._replace(learn=learn_and_die), pool))
+    assert found[0].failed["T0"].startswith("its worker failed")
+
+
+@pytest.mark.slow
+def test_a_dask_cluster_gives_the_same_bits_as_one_after_the_other() -> None:
+    distributed = pytest.importorskip("distributed")
+    povs = 0.05, -1.0, 0.1, 0.2
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        found = list(run_farm(tickers(*povs), FARMER, client.get_executor()))
+    assert bits(found) == bits(serial(*povs))
+
+
+def test_a_folder_keeps_agents_results_and_a_table_of_all_that_happened(tmp_path: Path) -> None:
+    chunks = tickers(0.05, -1.0, 0.1, 0.2)
+    farm = farm_in(tmp_path / "farm")
+    farm.begin()
+    for done in run_farm(chunks, FARMER, OneByOne()):
+        farm.keep(done)
+    kept = farm.end(chunks)
+    assert kept is not None
+    loaded = load_results(tmp_path / "farm")
+    assert [run.ticker for run in loaded.results.runs] == ["T0", "T2", "T3"]
+    assert loaded.results.failed == {"T1": "ValueError: its tape has no trades"}
+    assert np.array_equal(loaded.learned.w1, kept.learned.w1)
+    table = (tmp_path / "farm" / "table.csv").read_text().splitlines()
+    assert len(table) == 5
+    assert table[-1].endswith("its tape has no trades")
+    agent = load_agent(tmp_path / "farm" / "agents" / "T2_1000_9.agent")
+    assert np.array_equal(agent.weights.w1, loaded.learned.w1[1])
+    assert agent.manifest.pov == 0.1
+
+
+def test_a_farm_that_was_killed_goes_on_with_the_chunks_that_are_missing(tmp_path: Path) -> None:
+    chunks = tickers(0.05, 0.07, 0.1, 0.2, 0.15, 0.3)
+    whole, killed = farm_in(tmp_path / "whole"), farm_in(tmp_path / "killed")
+    for farm in (whole, killed):
+        farm.begin()
+    for done in run_farm(chunks, FARMER, OneByOne()):
+        whole.keep(done)
+    for done in run_farm(chunks[1:2], FARMER, OneByOne()):
+        killed.keep(done)
+    again = farm_in(tmp_path / "killed")
+    again.begin()
+    left = [chunk for chunk in chunks if not again.is_done(chunk)]
+    assert [chunk.number for chunk in left] == [0, 2]
+    for done in run_farm(left, FARMER, OneByOne()):
+        again.keep(done)
+    assert whole.end(chunks) is not None
+    assert again.end(chunks) is not None
+    assert load_results(tmp_path / "whole").results.content == load_results(tmp_path / "killed").results.content
+
+
+def test_a_farm_of_another_config_is_not_gone_on_with(tmp_path: Path) -> None:
+    farm_in(tmp_path / "farm", "a").begin()
+    with pytest.raises(ConfigError, match="holds something else than the beginning of this training"):
+        farm_in(tmp_path / "farm", "b").begin()
+
+
+def test_runs_with_fewer_points_repeat_their_last() -> None:
+    (one,) = serial(0.1, size=1)
+    assert one.learned is not None
+    names = "episodes", "reward", "aggressive", "completed", "placed"
+    shorter = one.learned._replace(**{name: getattr(one.learned, name)[:, :1] for name in names})
+    both = joined([one.learned, shorter])
+    assert both.episodes.shape == (2, POINTS)
+    assert (both.episodes[1] == both.episodes[1, 0]).all()
