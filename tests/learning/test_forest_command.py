@@ -173,7 +173,10 @@ def test_results_that_are_none_are_refused(trained: Path, tmp_path: Path, capsys
     assert "train again" in complaint(capsys, "forest", "report", str(tmp_path))
 
 
-@pytest.mark.parametrize("file", sorted((shipped_folder("configs") / "training").glob("*.toml")))
+TRAININGS = sorted((shipped_folder("configs") / "training").glob("*.toml"))
+
+
+@pytest.mark.parametrize("file", [file for file in TRAININGS if not file.stem.startswith(("fills", "vwap"))])
 def test_trainings_that_ship_are_valid(file: Path, recorded_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "TICKWRIGHT_DATA", str(recorded_data))
     assert load_forest_config(file).stocks
