@@ -55,7 +55,7 @@ def train_command(
         if not (folder / "farm").is_file():
             raise ConfigError(f"{folder} holds no training, so it is not overwritten; choose another --out folder")
         shutil.rmtree(folder)
-    sources = _sources(config)
+    sources = sources_of(config)
     chunks = chunks_of(sources, size=config.batch)
     farm = Farm(
         folder, name=config.name, identity=f"{msgspec.json.encode(config).decode()} {device}",
@@ -168,7 +168,8 @@ def _tapes(ticker: TickerConfig) -> list[Tape]:
     return tapes[ticker.first_day : last]
 
 
-def _sources(config: VwapConfig) -> list[Source]:
+def sources_of(config: VwapConfig) -> list[Source]:
+    """What is trained: a source for each ticker and seed."""
     if config.universe is not None:
         drawn = draw_universe(config.universe.tickers, seed=config.universe.seed)
         return [
