@@ -89,7 +89,7 @@ def short_gamma_command(
     ours = [verdict for verdict in ours if verdict.exhibit == "1"]
     exhibits = [exhibit_1(series, ours, rng), exhibit_2(convexity), *ruled, exhibit_4(depth, rng)]
     exhibits.sort(key=lambda one: int(one.number))
-    return _give("Leap of faith: short gamma", source, exhibits, facts, out, html, output)
+    return give_exhibits("Leap of faith: short gamma", source, exhibits, facts, out, html, output)
 
 
 def par_curve_command(source: str, out: Path, html: bool, every: int, knots: int, output: Output) -> int:
@@ -105,7 +105,7 @@ def par_curve_command(source: str, out: Path, html: bool, every: int, knots: int
 
     exhibits = par_curve_exhibits(panels_of(tape), rng, every=every, knots=knots, watch=watch)
     facts = [*_facts(tape), f"every {every} close(s), {knots} knots; errors by blocks of 42 closes, 500 draws"]
-    return _give("The Treasury par curve", source, exhibits, facts, out, html, output)
+    return give_exhibits("The Treasury par curve", source, exhibits, facts, out, html, output)
 
 
 def z_spread_command(
@@ -119,7 +119,7 @@ def z_spread_command(
     market = None if why else _bond_market(tape, panels, knots)
     peripheral = None if yields is None else _peripheral(yields, weights)
     exhibits = z_spread_exhibits(market, peripheral, why=why)
-    return _give("z-spreads and coupons", source, exhibits, _facts(tape), out, html, output)
+    return give_exhibits("z-spreads and coupons", source, exhibits, _facts(tape), out, html, output)
 
 
 def fair_statistics(market: Market, worlds: int, jumps: float, output: Output) -> Floats:
@@ -244,9 +244,10 @@ def _told(values: Iterable[Any], count: int, what: str, console: Console) -> Ite
             console.print(f"{k:,} of {count:,} {what}", highlight=False)
 
 
-def _give(
+def give_exhibits(
     title: str, source: str, exhibits: list[Exhibit], facts: list[str], out: Path, html: bool, output: Output
 ) -> int:
+    """Write the files, with ``html`` the page, and print the verdicts."""
     files = write_files(out, exhibits)
     page = str(write_exhibits_page(out / "exhibits.html", title, facts, exhibits)) if html else ""
     lines = [title, *facts, *grid_lines(verdict_grid(exhibits))]

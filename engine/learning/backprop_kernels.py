@@ -6,7 +6,7 @@ All weights of a network are one vector, as optimisers want it: of each layer W,
     L = (1 / n) Σ (ŷ − y)²          ∂L/∂W = value of the unit before × error of the unit after
     error of a unit = slope of its activation × Σ W × errors of the units after it
 
-Forward and backward both run along a row of W, so that no sum is taken in the inner loop: fast without reordering.
+Forward values and gradients run along a row of W, so that no sum is taken in the inner loop: fast without reordering.
 Everything works in float32 and in float64, whichever the weights are.
 """
 
@@ -221,11 +221,22 @@ def _backward(widths, kind, params, values, errors, gradient):
             for j in range(n_out):
                 of_row[j] += value * after[j]
             if layer > 0:
-                row = params[w + i * n_out : w + (i + 1) * n_out]
-                back = value * 0  # of the weights' precision
-                for j in range(n_out):
-                    back += row[j] * after[j]
-                errors[u + i] = back * _slope(kind, value)
+                errors[u + i] = _inner(params[w + i * n_out : w + (i + 1) * n_out], after) * _slope(kind, value)
+
+
+@compiled
+def _inner(row, after):
+    """Σ row × after in four sums side by side: one sum would wait for each addition."""
+    a = b = c = d = row[0] * 0  # of the weights' precision
+    fours = row.size - row.size % 4
+    for j in range(0, fours, 4):
+        a += row[j] * after[j]
+        b += row[j + 1] * after[j + 1]
+        c += row[j + 2] * after[j + 2]
+        d += row[j + 3] * after[j + 3]
+    for j in range(fours, row.size):
+        a += row[j] * after[j]
+    return (a + b) + (c + d)
 
 
 @compiled

@@ -101,7 +101,7 @@ def worst_difference(network: Network, params: Any, x: Any, y: Any, step: float 
 
 def test_central_differences_notice_a_slope_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     network, params, x, y = example(4, [3, 2], "sigmoid", rows=4)
-    for name in ("_forward", "_backward", "_activate", "_gradient", "_slope"):
+    for name in ("_forward", "_backward", "_activate", "_gradient", "_inner", "_slope"):
         monkeypatch.setattr(backprop_kernels, name, getattr(backprop_kernels, name).py_func)
     assert worst_difference(network, params, x, y) < 1e-4
     monkeypatch.setattr(backprop_kernels, "_slope", lambda kind, value: value * (1.0 - value * value))
