@@ -34,6 +34,7 @@ LEAVES = {"engine.rates"}  # pure functions on arrays, which anyone may import
 SHELL = {"cli", "commands", "costs_command", "data_commands", "doctor", "progress", "stats_command", "verify"}
 SHELL |= {"curve_command", "curve_tables", "curve_views", "exhibits_command", "explain_command", "z_spread_command"}
 SHELL |= {"forest_command", "forest_views", "latency_command", "placement_command", "placement_views"}
+SHELL |= {"backprop_command", "backprop_views"}
 SHELL |= {"placer_command", "vwap_study_command", "vwap_study_views"}
 SHELL |= {"fills_command", "fills_views"}
 SHELL |= {"vwap_claims", "vwap_pictures", "vwap_report_command", "vwap_views"}
