@@ -25,7 +25,7 @@ KINDS = {"wait": (WAIT,), "passive": (DEEPER, NEAR), "aggressive": (AGGRESSIVE,)
 class Surfaces(NamedTuple):
     """Over every step and number of lots left, 1 … lots."""
 
-    passive: Floats  # [T, lots] preference for resting, half-spreads
+    passive: Floats  # [T, lots] preference for resting, half-spreads; NaN where nothing can rest
     aggressive: Floats  # [T, lots] and for crossing
     chosen: Floats  # [T, lots, kinds] probability that the greedy choice is of the kind, in the order of ``KINDS``
 
@@ -43,6 +43,7 @@ def surfaces(problem: Problem, value: NDArray[Any]) -> Surfaces:
     weight = alpha_spread(problem)[:, None, :]  # [T, 1, a]
     best = np.stack([_best(problem, value, levels) for levels in KINDS.values()], axis=-1)[:, 1:]  # [T, lots, a, kinds]
     lead = np.stack([best[..., k] - np.delete(best, k, axis=-1).max(axis=-1) for k in range(len(KINDS))], axis=-1)
+    lead[~np.isfinite(best)] = np.nan  # a kind that the problem has not
     first = np.argmax(value[:, 1:], axis=-1)  # [T, lots, a]
     kind = kind_of(problem)[first]
     chosen = np.stack([(weight * (kind == k)).sum(axis=-1) for k in range(len(KINDS))], axis=-1)

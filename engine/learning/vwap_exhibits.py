@@ -185,7 +185,7 @@ def _group(kept: Kept, label: str, rows: list[int], unit: str) -> Group:
         learned=manner([style(one.problem, one.action) for one in cases]),
         optimum=manner([style(one.problem, one.best.action) for one in cases]),
         twap=manner([style(one.problem, twap(one.problem)) for one in cases]),
-        gap_closed=over([(run.twap - run.cost) / (run.twap - run.optimum) for run in runs]),
+        gap_closed=over([(run.twap - run.cost) / (run.twap - run.optimum) for run in runs if run.twap > run.optimum]),
         excess=over([run.cost - run.optimum for run in runs]),
         other_objective=manner([style(one.problem, one.other.action) for one in cases]),
         same_choice=over([_same(one.problem, one.best.action, one.other.action, one.best.action) for one in cases]),

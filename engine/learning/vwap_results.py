@@ -25,6 +25,7 @@ from engine.array_folder import (
 )
 from engine.errors import ConfigError
 from engine.learning.placement_problem import Problem
+from engine.q_network import Weights
 
 FORMAT = 1
 FOLDER = "results"
@@ -137,7 +138,7 @@ def load_results(folder: Path) -> Kept:
 def _dtype(name: str) -> np.dtype[Any]:
     if name.removeprefix("problem_") in INTEGERS:
         return np.dtype("<i8")
-    return np.dtype("<f4" if name in Learned._fields and Learned.__annotations__[name] == "Singles" else "<f8")
+    return np.dtype("<f4" if name.removeprefix("snapshot_") in Weights._fields else "<f8")
 
 
 def _check(path: Path, runs: Sequence[Run], problems: Problem, learned: Learned) -> None:

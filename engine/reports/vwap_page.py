@@ -17,7 +17,7 @@ from engine.reports.curve_page import Grid, Plot, figure
 from engine.reports.template import write_page
 
 GREY = "#9aa3af"
-HEIGHT = 300
+HEIGHT = 270
 
 
 class Curve(NamedTuple):
@@ -105,7 +105,9 @@ def write_vwap_page(file: Path, title: str, facts: Sequence[str], sections: Sequ
     shown = [
         {
             **one._asdict(),
-            "charts": [(f"s{s}-{k}", _chart(picture), _key(picture)) for k, picture in enumerate(one.pictures)],
+            "charts": [
+                (f"s{s}-{k}", picture.title, _chart(picture), _key(picture)) for k, picture in enumerate(one.pictures)
+            ],
         }
         for s, one in enumerate(sections)
     ]
@@ -136,13 +138,13 @@ def _key(picture: Picture) -> list[tuple[str, str, bool]]:
             return []
 
 
-def _layout(title: str, x: str, y: str) -> dict[str, Any]:
-    layout = figure(Plot(title, x, y, ()))["layout"]
-    return layout | {"height": HEIGHT, "margin": {"l": 60, "r": 12, "t": 36, "b": 46}, "showlegend": False}
+def _layout(x: str, y: str) -> dict[str, Any]:
+    layout = figure(Plot("", x, y, ()))["layout"]
+    return layout | {"height": HEIGHT, "margin": {"l": 60, "r": 12, "t": 8, "b": 46}, "showlegend": False}
 
 
 def _curves(picture: Curves) -> dict[str, Any]:
-    layout = _layout(picture.title, picture.x, picture.y)
+    layout = _layout(picture.x, picture.y)
     if picture.is_log:
         layout["xaxis"]["type"] = "log"
     return {"data": [part for one in picture.curves for part in _curve(one)], "layout": layout}
@@ -170,7 +172,7 @@ def _stack(picture: Stack) -> dict[str, Any]:
         }
         for name, color, height in picture.parts
     ]  # fmt: skip
-    return {"data": data, "layout": _layout(picture.title, picture.x, picture.y)}
+    return {"data": data, "layout": _layout(picture.x, picture.y)}
 
 
 def _surface(picture: Surface) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def _surface(picture: Surface) -> dict[str, Any]:
         "hoverongaps": False,
         "colorbar": {"thickness": 10, "len": 0.9, "tickfont": {"size": 10}},
     }
-    layout: dict[str, Any] = {**_layout(picture.title, picture.x, picture.y), "plot_bgcolor": "#d1d5db"}
+    layout: dict[str, Any] = {**_layout(picture.x, picture.y), "plot_bgcolor": "#d1d5db"}
     for axis in ("xaxis", "yaxis"):
         layout[axis] |= {"showgrid": False, "zeroline": False}
     return {"data": [heat], "layout": layout}
@@ -198,4 +200,4 @@ def _columns(picture: Columns) -> dict[str, Any]:
         errors = np.nan_to_num(np.asarray(error, np.float64)).tolist()
         bars = {"type": "data", "array": errors, "thickness": 1, "width": 3, "color": "#374151"}
         data.append({**bar, "marker": {"color": color}, "error_y": bars})
-    return {"data": data, "layout": _layout(picture.title, "", picture.y) | {"barmode": "group"}}
+    return {"data": data, "layout": _layout("", picture.y) | {"barmode": "group"}}
