@@ -3,17 +3,15 @@
 They are placed in the engine's own venue, whose queue model decides; without impact, and so that none meets another:
 
 1. orders are dealt to lanes, each a replay of its own: one level, and a buy and a sell at a time;
-2. where the next pair of a lane is placed, the last one ends, and what it took from the book is forgotten; so every
-   order fills as it would alone in a plain replay, and the recorded market goes on undisturbed;
+2. where the next pair of a lane is placed, the last one has ended. What it took it took at or through its price; a
+   post-only order is placed where nothing of that is displayed, and of what is displayed no more nothing is remembered.
+   So every order fills as it would alone in a plain replay, and the recorded market goes on undisturbed;
 3. an order is large, and its fills are kept as the times by which each listed size was done. A smaller order would have
    had the first part of them: what an order fills at a moment is the lesser of its open size and what came to it, and
    what stands ahead of it does not depend on its size.
 
 So one replay tells of hundreds of placements, each with all sizes and horizons.
 """
-
-# numba types its decorators too narrowly
-# pyright: reportCallIssue=false
 
 from __future__ import annotations
 
@@ -22,14 +20,11 @@ from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
-from numba import from_dtype, int64, njit, types, void
 from numpy.typing import NDArray
 
-from engine.broker.fills import forget_taken
 from engine.broker.impact import NoImpact
 from engine.broker.models import BrokerConfig, Fees, Latency, Queue, RiskConfig
 from engine.broker.simulated import SimulatedBroker
-from engine.broker.state import WORLD
 from engine.compiled import compiled
 from engine.errors import ConfigError, TapeError
 from engine.fill_table import DEEPER, NEAR
@@ -199,7 +194,6 @@ def _lane(
         if venue.next() is None:
             break
         venue.cancel_all(0, i)
-        _forget_taken(world, i)  # nothing trades between this and the cancels
         bid, ask, bid_size, ask_size = venue.quote(i)
         if is_placed and bid_size > 0 and ask_size > 0 and bid < ask:
             for side, best, own, other in ((1, bid, bid_size, ask_size), (-1, ask, ask_size, bid_size)):
@@ -207,13 +201,17 @@ def _lane(
                 venue.send_limit(world, 0, i, side, POST_ONLY, price, size)
                 facts.append((ts, level, side, price, own, other, ask - bid))
     venue.close()
-    records = venue.journal.records  # type: ignore[attr-defined]
+    return _told(venue.journal.records, facts, sizes)  # type: ignore[attr-defined]
+
+
+def _told(records: NDArray[np.void], facts: list[tuple[int, ...]], sizes: Ints) -> Placements:
+    """What a lane's journal says of its orders, numbered from 1 in the order of ``facts``; refused ones left out."""
     columns = np.array(facts, np.int64).reshape(-1, 7)
     done = np.full((len(facts), len(sizes)), NEVER)
     filled = records[records["kind"] == RecordKind.FILL]
     _when_done(*(filled[name].astype(np.int64) for name in ("order_no", "ts", "size")), sizes, done)
     accepted = records["order_no"][records["kind"] == RecordKind.ACCEPT] - 1
-    return Placements(sizes, *np.ascontiguousarray(columns.T), done).some(accepted)
+    return Placements._make([sizes, *np.ascontiguousarray(columns.T), done]).some(accepted)
 
 
 @compiled
@@ -226,10 +224,3 @@ def _when_done(number, ts, size, sizes, done):
         for k in range(sizes.size):
             if sizes[k] <= total[n] and done[n, k] == NEVER:
                 done[n, k] = ts[f]
-
-
-@njit([void(types.Array(from_dtype(WORLD), 1, "C"), int64)], cache=True, error_model="numpy", no_cfunc_wrapper=True)
-def _forget_taken(world, book):
-    """What orders that have ended took from the book is there again: the tape never missed it."""
-    forget_taken(world[0], book, 1)
-    forget_taken(world[0], book, -1)
