@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.learning.parent_study import Trial
 from engine.learning.placement_problem import AGGRESSIVE, DEEPER, NEAR, WAIT
-from engine.learning.vwap_exhibits import FACTORS, LEAST, Band, Group, Manner, over
-from engine.reports.curve_page import COLORS
+from engine.learning.vwap_exhibits import FACTORS, LEAST, Band, Group, Manner
 from engine.reports.vwap_page import Columns, Curve, Curves, Picture, Stack, Surface
 
 LEVELS = {WAIT: "wait", DEEPER: "deeper", NEAR: "near", AGGRESSIVE: "aggressive"}
@@ -96,14 +94,14 @@ def costs(found: Sequence[Group]) -> Columns:
         ("best fixed rule", RULE, [_turned(group.training.best_rule) for group in found]),
         ("TWAP", TWAP, [_turned(group.training.twap) for group in found]),
     )
-    return _columns("Expected cost of a parent", "half-spreads", [_short(group) for group in found], parts)
+    return columns("Expected cost of a parent", "half-spreads", [_short(group) for group in found], parts)
 
 
 def styles(found: Sequence[Group]) -> list[Picture]:
     """On which levels policies trade."""
     names = [_short(group) for group in found]
     return [
-        _columns(
+        columns(
             f"{title}: part of the parent by level", "of the parent", names,
             [(LEVELS[level], LEVEL_COLORS[level], [level_of(getattr(group, who), level) for group in found])
              for level in (DEEPER, NEAR, AGGRESSIVE)],
@@ -136,29 +134,11 @@ def momentum(group: Group) -> Columns:
         ("learned", LEARNED, [group.learned.by_alpha.at(a) for a in count]),
         ("optimum", OPTIMUM, [group.optimum.by_alpha.at(a) for a in count]),
     ]
-    return _columns(f"{group.label}: crossing by momentum", "of steps", names, parts)
+    return columns(f"{group.label}: crossing by momentum", "of steps", names, parts)
 
 
-def slippages(arms: Sequence[str], parents: Sequence[Trial]) -> Curves:
-    """How slippage spreads over parents, an arm a curve."""
-    curves = []
-    for arm, color in zip(arms, COLORS, strict=False):
-        costs = np.sort([trial.slippage_bp for trial in parents if trial.arm == arm])
-        curves.append(Curve(arm, costs, np.arange(1, len(costs) + 1) / len(costs), (), color, is_stepped=True))
-    return Curves("Slippage of parents", "bp against the market's VWAP", "part of parents at most", curves)
-
-
-def parts(arms: Sequence[str], parents: Sequence[Trial]) -> Columns:
-    """What slippage is made of: means, with the error of independent parents."""
-    names = ("spread_bp", "impact_bp", "timing_bp", "completion_bp", "fees_bp")
-    drawn = [
-        (arm, color, [over([getattr(one, name) for one in parents if one.arm == arm]) for name in names])
-        for arm, color in zip(arms, COLORS, strict=False)
-    ]
-    return _columns("Parts of the cost", "bp", [name.removesuffix("_bp") for name in names], drawn)
-
-
-def _columns(title: str, y: str, names: Sequence[str], parts: Sequence[tuple[str, str, Sequence[Band]]]) -> Columns:
+def columns(title: str, y: str, names: Sequence[str], parts: Sequence[tuple[str, str, Sequence[Band]]]) -> Columns:
+    """Bars of bands."""
     drawn = [
         (name, color, [float(one.mean) for one in bands], [float(one.error) for one in bands])
         for name, color, bands in parts

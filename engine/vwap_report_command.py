@@ -4,41 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
-from engine import vwap_study_views as study_views
 from engine import vwap_views as views
 from engine.cli import OK, Output, say
 from engine.curve_views import grid_lines
-from engine.errors import ConfigError
 from engine.kernel_cache import ensure
-from engine.learning.parent_study import Trial
 from engine.learning.vwap_exhibits import groups
 from engine.learning.vwap_results import load_results
 from engine.reports.vwap_page import Section, write_vwap_page
 from engine.vwap_claims import claims
 
 
-class StudyAnswer(msgspec.Struct, frozen=True):
-    """What ``tickwright vwap study --json`` answers."""
-
-    name: str
-    null: bool
-    verdicts: list[str]
-    versus: list[study_views.Versus]
-    parents: list[Trial]
-
-
 def report_command(folder: Path, html: Path | None, study: Path | None, output: Output) -> int:
     """The tables, and the page."""
     kept = load_results(folder)
-    answer = read_study(study) if study else None
     ensure()
+    backtest = _backtest(study) if study else []
     console = Console(stderr=True)
     found = groups(kept, lambda what: None if output.quiet or output.json else console.print(what, highlight=False))
     told, grids = claims(found), views.tables(found)
-    backtest = [views.study_section(answer.verdicts, answer.versus, answer.parents)] if answer else []
     page = ""
     if html:
         title = f"Learned placement: {kept.results.name}"
@@ -56,21 +41,10 @@ def report_command(folder: Path, html: Path | None, study: Path | None, output: 
     return OK
 
 
-def read_study(file: Path) -> StudyAnswer:
-    """The answer of a study, kept as a file.
+def _backtest(study: Path) -> list[Section]:
+    from engine.vwap_backtest import backtest_section, read_study  # the broker, which no other exhibit needs
 
-    Raises
-    ------
-    ConfigError
-        If it cannot be read, or is none.
-    """
-    cure = "write one with `tickwright vwap study CONFIG --json > study.json`"
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=StudyAnswer)
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror}); {cure}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: no answer of a study ({error}); {cure}") from None
+    return [backtest_section(read_study(study))]
 
 
 def _backtest_lines(backtest: list[Section]) -> list[str]:

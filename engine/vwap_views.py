@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from engine import vwap_pictures as pictures
-from engine.learning.parent_study import Trial
 from engine.learning.placement_problem import AGGRESSIVE, DEEPER, NEAR
 from engine.learning.vwap_exhibits import FACTORS, Band, Group
 from engine.learning.vwap_results import VwapResults
@@ -13,7 +12,6 @@ from engine.reports.curve_page import Grid
 from engine.reports.vwap_page import Section
 from engine.vwap_claims import claims, percent
 from engine.vwap_pictures import SIMULATED, level_of, rules_of, states_of
-from engine.vwap_study_views import Versus, arm_grid, split, versus_grid
 
 SYNTHETIC = "SYNTHETIC: these markets were made up; what is learned of them is no evidence about real ones"
 FARM_CORE_S = 640 * 16 * 3600 / 700  # the slides' farm, core-seconds a ticker
@@ -139,15 +137,6 @@ def sections(found: Sequence[Group]) -> list[Section]:
         *(Section(f"{group.label}: {group.over}", more, pictures=pictures.of_group(group)) for group in shown),
         Section("Evolution of trading, in numbers", grids=[evolution]),
     ]
-
-
-def study_section(verdicts: Sequence[str], versus: Sequence[Versus], parents: Sequence[Trial]) -> Section:
-    """Backtest statistics of a study of held-out days."""
-    arms = list(dict.fromkeys(trial.arm for trial in parents))
-    judged = next(arm for arm in arms if arm not in {row.base for row in versus})
-    whole = [part for part in split(parents, 1, every_size=True) if part.label.endswith("all")]
-    drawn = [pictures.slippages(arms, parents), pictures.parts(arms, parents)]
-    return Section("Backtest statistics", verdicts, [arm_grid(whole, arms), versus_grid(versus, judged)], drawn)
 
 
 def _beside(ours: Band, best: Band) -> str:
