@@ -17,7 +17,7 @@ from engine.broker.philox import philox
 from engine.compiled import compiled, compiled_bare
 from engine.errors import ConfigError
 from engine.learning.placement_problem import Problem, common_inputs, inputs, nth, pick, stack, step
-from engine.q_network import PER_PLACEMENT, Weights, q_columns
+from engine.q_network import PER_PLACEMENT, Weights, q_block, q_columns
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 _PLACEMENT = 16  # of a draw: what it is for (engine.broker.philox has the others), with the step
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _UNIT = 1.0 / 4294967296.0
+_BLOCK = 64  # parents for whom the network computes at once: their inputs and values stay in the nearest cache
 EPISODE, STEP, REMAINING, ALPHA = 0, 1, 2, 3  # rows of the state
 
 
@@ -242,49 +243,49 @@ def _begin_parent(problem, seed, ticker, episode, state):
 
 @compiled
 def _collect(problems, columns, nets, epsilon, seed, state, out):
-    values, common = np.empty(columns.size.shape[1], np.float32), np.empty(4, np.float32)
+    m, p = state.shape[2], columns.size.shape[1]
+    n = min(_BLOCK, m)
+    common, fill = np.zeros((4, n), np.float32), np.zeros((p, n), np.float32)
+    shared, values = np.empty(n, np.float32), np.empty((p, n), np.float32)
     for i in range(state.shape[1]):
         problem = nth(problems, i)
         net = Weights(nets.w1[i], nets.b1[i], nets.z[i], nets.b2[i])
         own = Columns(columns.spread_cost[i], columns.fill[i], columns.size[i])
-        for j in range(state.shape[2]):
-            _collect_parent(
-                problem, own, net, epsilon[i], seed, i, state[:, i, j], state.shape[2], _row(out, i, j), values, common
-            )
-
-
-@compiled
-def _row(out, i, j):
-    return Transitions(
-        out.step[i, j],
-        out.remaining[i, j],
-        out.alpha[i, j],
-        out.action[i, j],
-        out.next_remaining[i, j],
-        out.next_alpha[i, j],
-        out.reward[i, j],
-        out.is_done[i, j],
-    )
+        for first in range(0, m, n):
+            block = range(first, min(first + n, m))
+            _collect_block(problem, own, net, epsilon[i], seed, i, block, state, out, common, fill, shared, values)
 
 
 @compiled_bare
-def _collect_parent(problem, columns, net, epsilon, seed, ticker, state, stride, out, values, common):
-    """One parent's decisions in a row; ``state`` is its column."""
+def _collect_block(problem, own, net, epsilon, seed, ticker, block, state, out, common, fill, shared, values):
+    """All decisions of the parents in ``block``; the last four arrays are for working."""
+    seen = common[4 + PER_PLACEMENT - net.w1.shape[1] :]  # without pov where the network has six inputs
+    for k in range(out.step.shape[2]):
+        for j in block:
+            t, alpha, at = state[STEP, ticker, j], state[ALPHA, ticker, j], j - block.start
+            common_inputs(problem, t, state[REMAINING, ticker, j], alpha, common[:, at])
+            for p in range(values.shape[0]):
+                fill[p, at] = own.fill[t, alpha, p]
+        q_block(net.w1, net.b1, net.z, net.b2, seen, own.spread_cost, fill, own.size, shared, values)
+        for j in block:
+            of_placements = values[:, j - block.start]
+            _decide(problem, epsilon, seed, ticker, state[:, ticker, j], state.shape[2], of_placements, out, j, k)
+
+
+@compiled_bare
+def _decide(problem, epsilon, seed, ticker, state, stride, values, out, j, k):
+    """One parent's decision by its placements' values; ``state`` is its column, (ticker, j, k) its place in out."""
     episode, t, remaining, alpha = state[EPISODE], state[STEP], state[REMAINING], state[ALPHA]
-    for k in range(out.step.size):
-        fill, move, whether, which = draws(seed, ticker, episode, t)
-        if whether < epsilon:
-            action = int(which * values.size)
-        else:
-            action = best(problem, columns, net, t, remaining, alpha, values, common)
-        reward, left, moved, done = step(problem, t, remaining, alpha, action, fill, move)
-        out.step[k], out.remaining[k], out.alpha[k], out.action[k] = t, remaining, alpha, action
-        out.next_remaining[k], out.next_alpha[k], out.reward[k], out.is_done[k] = left, moved, reward, done
-        t, remaining, alpha = t + 1, left, moved
-        if done:
-            episode, t, remaining = episode + stride, 0, problem.lots
-            alpha = first_alpha(problem, seed, ticker, episode)
-    state[EPISODE], state[STEP], state[REMAINING], state[ALPHA] = episode, t, remaining, alpha
+    fill, move, whether, which = draws(seed, ticker, episode, t)
+    action = int(which * values.size) if whether < epsilon else np.argmax(values)
+    reward, left, moved, done = step(problem, t, remaining, alpha, action, fill, move)
+    out.step[ticker, j, k], out.remaining[ticker, j, k], out.alpha[ticker, j, k] = t, remaining, alpha
+    out.action[ticker, j, k], out.reward[ticker, j, k], out.is_done[ticker, j, k] = action, reward, done
+    out.next_remaining[ticker, j, k], out.next_alpha[ticker, j, k] = left, moved
+    if done:
+        _begin_parent(problem, seed, ticker, episode + stride, state)
+    else:
+        state[STEP], state[REMAINING], state[ALPHA] = t + 1, left, moved
 
 
 @compiled_bare
