@@ -11,7 +11,7 @@ from engine.learning import placement_problem as placement
 from engine.learning.exact_policy import exact_cost, greedy, grid_inputs
 from engine.learning.placement_env import PlacementEnv, Transitions, network_policy
 from engine.learning.placement_problem import Problem, stack
-from engine.q_network import Weights, q_value, values
+from engine.q_network import Weights, q_block, q_columns, q_value, values
 from engine.testing.philox import philox4x32
 
 seeds = st.integers(0, 2**64 - 1)
@@ -120,6 +120,18 @@ def test_choosing_inside_the_kernel_is_choosing_outside(problem: Problem, seed: 
         assert np.array_equal(stepped.is_done, found.is_done[:, :, k])
         assert np.array_equal(stepped.state[2:], [found.next_remaining[:, :, k], found.next_alpha[:, :, k]])
     assert np.array_equal(inside.state, outside.state)
+
+
+def test_many_decisions_at_once_have_the_bits_of_one() -> None:
+    net = Weights(*(array[0] for array in networks(1, 9)))
+    rng = np.random.Generator(np.random.Philox(1))
+    common, fill = rng.normal(size=(4, 65)).astype(np.float32), rng.random((8, 65), np.float32)
+    spread_cost, size = rng.normal(size=(2, 8)).astype(np.float32)
+    together, alone = np.empty((8, 65), np.float32), np.empty(8, np.float32)
+    q_block(*net, common, spread_cost, fill, size, np.empty(65, np.float32), together)
+    for i in range(65):
+        q_columns(*net, np.ascontiguousarray(common[:, i]), spread_cost, np.ascontiguousarray(fill[:, i]), size, alone)
+        assert np.array_equal(together[:, i], alone)
 
 
 def test_a_networks_table_is_greedy_in_its_values() -> None:
