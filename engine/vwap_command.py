@@ -59,8 +59,7 @@ def train_command(
     chunks = chunks_of(sources, size=config.batch)
     farm = Farm(
         folder, name=config.name, identity=f"{msgspec.json.encode(config).decode()} {device}",
-        settings=_settings(config), is_synthetic=config.is_synthetic,
-        device="cpu, 1 thread" if device == "cpu" else device,
+        settings=_settings(config), device="cpu, 1 thread" if device == "cpu" else device,
     )  # fmt: skip
     farm.begin()
     ensure()
@@ -99,7 +98,10 @@ def prepare(config: VwapConfig, terms: TickerConfig | Ticker | None) -> list[Pos
             return _recorded(config, ticker)
     objective = OBJECTIVES[config.parent.objective]
     step_s = config.measuring.periods.each_s / 40
-    return [Posed(with_objective(test_problem(pov), objective), {"step_s": step_s}) for pov in config.povs]
+    return [
+        Posed(with_objective(test_problem(pov), objective), {"step_s": step_s, "is_synthetic": True})
+        for pov in config.povs
+    ]
 
 
 def universe_tape(ticker: Ticker, config: UniverseConfig) -> Tape:
@@ -144,8 +146,11 @@ def _told(config: VwapConfig, one: Calibrated, tapes: list[Tape]) -> dict[str, A
     """What an agent's manifest says of its market."""
     return {
         "step_s": one.step_s,
+        "is_synthetic": any(tape.manifest.synthetic for tape in tapes),
         "forecast": "imbalance" if config.measuring.forecast.by == "imbalance" else "model",
         "lean_edge": one.lean_edge,
+        "lot_size": one.lot_size,
+        "half_spread": one.half_spread,
         "trained": [session for tape in tapes for session in tape.sessions],
     }
 
@@ -214,7 +219,7 @@ def _settings(config: VwapConfig) -> dict[str, str | int | float | bool]:
         name: value
         for name, value in msgspec.to_builtins(config.train).items()
         if isinstance(value, (str, int, float, bool))
-    } | {"batch": config.batch}
+    } | {"tickers_a_batch": config.batch}
 
 
 def _lines(results: VwapResults, *, farm_is_new: bool) -> list[str]:

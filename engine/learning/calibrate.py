@@ -65,6 +65,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     problem: Problem
     lot_size: float  # of the parent's lots, size units
     step_s: float
+    half_spread: float  # price units
     spread_ticks: float
     half_spread_bp: float
     period_volume: float  # size units
@@ -77,7 +78,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def told(self) -> dict[str, int | float | str | bool]:
         """What an agent's settings should say of it."""
-        names = "lot_size", "spread_ticks", "half_spread_bp", "period_volume", "lean_scale", "drift_slope", "periods"
+        names = "spread_ticks", "half_spread_bp", "period_volume", "lean_scale", "drift_slope", "periods"
         return {name: getattr(self, name) for name in names}
 
 
@@ -147,6 +148,7 @@ def calibrate(days: Days, terms: ParentTerms, *, impact: Impact, hours: Hours | 
         problem=problem,
         lot_size=lot,
         step_s=days.step_s,
+        half_spread=half,
         spread_ticks=2 * half / days.tick,
         half_spread_bp=half_bp,
         period_volume=period_volume,

@@ -40,7 +40,7 @@ class Source(NamedTuple):
 
 
 class Posed(NamedTuple):
-    """A problem, and what its agent should say of it: fields of ``AgentManifest``, ``step_s`` among them."""
+    """A problem, and what its agent's manifest should say of it: at least ``step_s`` and ``is_synthetic``."""
 
     problem: Problem
     told: dict[str, Any]

@@ -42,19 +42,15 @@ class Farm:
         What decides every bit of the results, as text: a folder of another is not gone on with.
     settings : dict
         For people.
-    is_synthetic : bool
     device : str
     """
 
-    def __init__(
-        self, folder: Path, *, name: str, identity: str, settings: dict[str, Any], is_synthetic: bool, device: str
-    ) -> None:
+    def __init__(self, folder: Path, *, name: str, identity: str, settings: dict[str, Any], device: str) -> None:
         self.folder = folder
         self._mark = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
         self._facts: dict[str, Any] = {
             "name": name,
             "settings": settings,
-            "is_synthetic": is_synthetic,
             "device": device,
         }
 
@@ -86,7 +82,8 @@ class Farm:
         place.mkdir(parents=True, exist_ok=True)
         if done.learned is not None:
             problems = stack([one.problem for one in done.posed])
-            save_results(place, self._results(done.runs, {}), problems, done.learned, overwrite=True)
+            is_synthetic = any(one.told["is_synthetic"] for one in done.posed)
+            save_results(place, self._results(done.runs, {}, is_synthetic), problems, done.learned, overwrite=True)
             for i, run in enumerate(done.runs):
                 self._export(run, done.posed[i].problem, done.learned, i, done.posed[i].told)
         (place / FAILED).write_bytes(msgspec.json.encode(done.failed))
@@ -99,7 +96,8 @@ class Farm:
             place = self._place(chunk)
             failed |= msgspec.json.decode((place / FAILED).read_bytes(), type=dict[str, str])
             parts += [load_results(place)] if (place / "results").is_dir() else []
-        results = self._results([run for part in parts for run in part.results.runs], failed)
+        is_synthetic = any(part.results.is_synthetic for part in parts)
+        results = self._results([run for part in parts for run in part.results.runs], failed, is_synthetic)
         _write_table(self.folder / "table.csv", results)
         if not parts:
             return None
@@ -111,8 +109,8 @@ class Farm:
     def _place(self, chunk: Chunk) -> Path:
         return self.folder / "chunks" / f"{chunk.number:04d}"
 
-    def _results(self, runs: list[Run], failed: dict[str, str]) -> VwapResults:
-        return VwapResults(runs=runs, failed=failed, **self._facts)
+    def _results(self, runs: list[Run], failed: dict[str, str], is_synthetic: bool) -> VwapResults:
+        return VwapResults(runs=runs, failed=failed, is_synthetic=is_synthetic, **self._facts)
 
     def _export(self, run: Run, problem: Problem, learned: Learned, i: int, told: dict[str, Any]) -> None:
         settings = self._facts["settings"] | told.get("settings", {})
@@ -123,7 +121,6 @@ class Farm:
             Weights(learned.w1[i], learned.b1[i], learned.z[i], learned.b2[i]),
             learned.visited[i],
             trained_on=run.ticker,
-            is_synthetic=self._facts["is_synthetic"],
             seed=run.seed,
             episodes=run.episodes,
             overwrite=True,

@@ -1,4 +1,4 @@
-"""How a farm's chunk is learned: by ``deep_q``, on one thread, with what it leaves as a farm keeps it."""
+"""How a farm's chunk is learned: by ``deep_q``, with what it leaves as a farm keeps it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ class Learner(msgspec.Struct, frozen=True):
 
     def __call__(self, problems: Problem, seeds: Sequence[int], name: str) -> Learned:
         """One row for each problem, whose seeds are ``seeds``; ``name`` is that of the checkpoint."""
-        _use_one_thread()
         folder = Path(self.checkpoints) / name if self.checkpoints else None
 
         def heard(done: int, in_all: int, history: History) -> None:
@@ -52,10 +51,3 @@ def learned_of(trained: Trained) -> Learned:
 def _repeated(column: NDArray, played: NDArray) -> NDArray:
     at = np.minimum(np.arange(column.shape[1]), np.maximum(played, 1)[:, None] - 1)
     return column[np.arange(len(column))[:, None], at]
-
-
-def _use_one_thread() -> None:
-    """Sums have one order, and a worker takes one core."""
-    import torch
-
-    torch.set_num_threads(1)

@@ -66,11 +66,6 @@ class VwapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     impact: Impact = Propagator()
     train: TrainSettings = TrainSettings()
 
-    @property
-    def is_synthetic(self) -> bool:
-        """Whether any problem is of a market that was made up."""
-        return self.solvable or self.universe is not None or any(one.synthetic for one in self.tickers)
-
 
 def load_vwap_config(file: Path) -> VwapConfig:
     """Read it; files become paths that exist, relative to the config, or to ``$TICKWRIGHT_DATA``.

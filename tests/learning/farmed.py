@@ -19,22 +19,23 @@ def prepare(pov: float) -> list[Posed]:
     """A problem by its POV; a negative one cannot be made, and 1 cannot be learned."""
     if pov < 0:
         raise ValueError("its tape has no trades")
-    return [Posed(solvable(pov), {"step_s": 45.0})]
+    return [Posed(solvable(pov), {"step_s": 45.0, "is_synthetic": True})]
 
 
 def learn(problems: Problem, seeds: Sequence[int], name: str) -> Learned:
     """Random networks, by seed and target alone; a batch with a POV of 1 fails, one with 0.9 is not finite."""
-    if (problems.pov == 1).any():
+    povs = np.asarray(problems.pov)
+    if (povs == 1).any():
         raise FloatingPointError("the loss is not finite")
     n, steps, p = problems.fill.shape[:3]
-    keys = [[seed, round(1e6 * float(pov))] for seed, pov in zip(seeds, problems.pov, strict=True)]
+    keys = [[seed, round(1e6 * float(pov))] for seed, pov in zip(seeds, povs, strict=True)]
     draws = [np.random.Generator(np.random.Philox(key=np.array(key, np.uint64))) for key in keys]
 
     def drawn(*shape: int) -> np.ndarray:
         return np.stack([draw.normal(size=shape) for draw in draws]).astype(np.float32)
 
     b2 = drawn(1)
-    b2[problems.pov == 0.9] = np.nan
+    b2[povs == 0.9] = np.nan
     return Learned(
         w1=drawn(50, 7), b1=drawn(50), z=drawn(50), b2=b2,
         visited=np.ones((n, steps, 21), np.int64),
@@ -48,7 +49,7 @@ def learn(problems: Problem, seeds: Sequence[int], name: str) -> Learned:
 
 def learn_and_die(problems: Problem, seeds: Sequence[int], name: str) -> Learned:
     """As a worker that the system kills."""
-    if (problems.pov == 0.5).any():
+    if (np.asarray(problems.pov) == 0.5).any():
         os._exit(1)
     return learn(problems, seeds, name)
 

@@ -22,7 +22,7 @@ def serial(*povs: float, size: int = 2) -> list[Done]:
 
 
 def farm_in(folder: Path, identity: str = "a") -> Farm:
-    return Farm(folder, name="made up", identity=identity, settings={"batch": 2}, is_synthetic=True, device="cpu")
+    return Farm(folder, name="made up", identity=identity, settings={"batch": 2}, device="cpu")
 
 
 def test_a_ticker_that_cannot_be_made_is_told_with_its_reason_and_the_rest_is_trained() -> None:
