@@ -22,8 +22,8 @@ from engine.learning.backprop_task import Task, placement_task
 
 HIDDEN = 50
 DEEPEST = 10
-TRAINED = (1, 4, 8)
-TRAINED_RATES = (0.003, 0.01, 0.03, 0.1)
+TRAINED = (1, 3, 6)
+TRAINED_RATES = (0.01, 0.03, 0.1)
 FEWEST_STARTS, FEWEST_EPOCHS, FEWEST_ROWS = 4, 20, 64
 
 
