@@ -203,7 +203,7 @@ def _training(found: Trained) -> Exhibit:
             _against(Claim("5", f"{deepest} ReLU layers learn as much as one, or more", "", DECADES),
                      loss[1, 0], loss[1, -1]),
         ],
-        [f"32 rows a step, {found.loss.shape[2]} starting points, each depth at the best of three rates; a loss of 1 is "
+        [f"32 rows a step, {found.loss.shape[2]} starts, each depth at its best of three rates; a loss of 1 is "
          "a constant's."],
     )  # fmt: skip
 
