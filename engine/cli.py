@@ -1162,6 +1162,22 @@ def vwap_fills(folder: Path, *, html: Path | None = None, output: Output = PLAIN
     return fills_report_command(folder, html, output)
 
 
+@vwap.command(name="gap")
+def vwap_gap(config: str, *, output: Output = PLAIN) -> int:
+    """Hold an agent's calibrated problem against full replay: cost, fills and completion, and what differs by what.
+
+    Example: tickwright vwap gap vwap_gap_demo
+
+    Parameters
+    ----------
+    config
+        A TOML file of a run with an agent and of days, or the name of one that ships.
+    """
+    from engine.vwap_gap_command import gap_command
+
+    return gap_command(config, output)
+
+
 @vwap.command(name="report")
 def vwap_report(folder: Path, *, html: Path | None = None, study: Path | None = None, output: Output = PLAIN) -> int:
     """Show what a training of placement found: costs, styles, surfaces, and which sentences of the slides hold.
