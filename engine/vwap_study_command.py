@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -94,29 +94,30 @@ def _answer(
 ) -> tuple[dict[str, object], list[str]]:
     names, judged = [arm.name for arm in config.arms], config.judged
     parts = views.split(trials, config.block, every_size=config.every_size)
-    found = [(part.label, views.versus(part, judged, names, seed=config.seed, draws=config.draws)) for part in parts]
-    whole = [part for part in parts if part.label.startswith("all") or part.label.endswith("all")]
-    say_it: Callable[..., str] = views.null_verdict if null else views.verdict
-    sentences = [
-        say_it(label, judged, rows) for label, rows in found if label.startswith("all") or label.endswith("all")
-    ]
+    found = [views.versus(part, judged, names, seed=config.seed, draws=config.draws) for part in parts]
+    say_it = views.null_verdict if null else views.verdict
+    sentences = [say_it(part.label, judged, rows) for part, rows in zip(parts, found, strict=True) if part.is_whole]
+    versus = [row for rows in found for row in rows]
     lines = [
         f"{config.name}: {', '.join(names)}; venue of {config.venue}, impact on; {_market(null)}",
         *(f"{one.symbol}: {views.days_of(trials, one.symbol)}" for one in config.stocks),
         f"parents of {config.windows.each_s // 60} minutes, at most {config.participation:.0%} of volume, "
         f"buy and sell paired; models held out: {config.held_out}",
         f"intervals: bootstrap of blocks of {config.block} windows, {config.draws:,} draws, seed {config.seed}",
-        *grid_lines(views.arm_grid(whole, names)),
-        *grid_lines(views.versus_grid([row for _, rows in found for row in rows], judged)),
+        *grid_lines(views.arm_grid([part for part in parts if part.is_whole], names)),
+        *grid_lines(views.versus_grid(versus, judged)),
         "",
         *sentences,
         *([f"wrote     {out}"] if out is not None else []),
     ]
-    answer = {
-        "name": config.name, "null": null, "verdicts": sentences, "versus": [row for _, rows in found for row in rows],
-        "parents": trials,
-    }  # fmt: skip
-    return answer, lines
+    told = [_told(row) for row in versus]
+    return {"name": config.name, "null": null, "verdicts": sentences, "versus": told, "parents": trials}, lines
+
+
+def _told(row: views.Versus) -> dict[str, object]:
+    """With its effects by name: JSON would make lists of them."""
+    parts = {name: one._asdict() for name, one in row.parts.items()}
+    return {**row._asdict(), "slippage": row.slippage._asdict(), "parts": parts, "cost": row.cost._asdict()}
 
 
 def _market(null: bool) -> str:

@@ -25,6 +25,7 @@ class Part(NamedTuple):
     label: str
     trials: list[Trial]
     block: int  # windows that the bootstrap keeps together
+    is_whole: bool = False  # not of one size or side only: to be judged in a sentence
 
 
 class Versus(NamedTuple):
@@ -42,12 +43,12 @@ class Versus(NamedTuple):
 def split(trials: Sequence[Trial], block: int, *, every_size: bool) -> list[Part]:
     """All of them where there are several stocks; and of each stock all, by size and by side."""
     symbols = sorted({trial.symbol for trial in trials})
-    parts = [Part("all stocks", list(trials), block)] if len(symbols) > 1 else []
+    parts = [Part("all stocks", list(trials), block, is_whole=True)] if len(symbols) > 1 else []
     for symbol in symbols:
         own = [trial for trial in trials if trial.symbol == symbol]
         sizes = sorted({trial.shares for trial in own})
         fewer = block if every_size else max(1, block // len(sizes))  # a size is then in some windows only
-        parts.append(Part(f"{symbol} all", own, block))
+        parts.append(Part(f"{symbol} all", own, block, is_whole=True))
         parts += [Part(f"{symbol} {size:,}", [t for t in own if t.shares == size], fewer) for size in sizes]
         parts += [
             Part(f"{symbol} {word}", [t for t in own if t.side == side], block)

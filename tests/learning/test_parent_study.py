@@ -1,5 +1,7 @@
 """The study of parents: every arm works the same orders, parts add up, no held-out day is known, luck is luck."""
 
+import json
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from engine.errors import ConfigError
 from engine.learning.null_market import null_day
 from engine.learning.parent_study import Arm, HeldOut, Subject, Trial, Venue, Windows, check_held_out, replays, study
 from engine.learning.placer_study import foresee
-from engine.learning.vwap_study_config import load_vwap_study_config
+from engine.learning.vwap_study_config import StockArm, load_vwap_study_config
 from engine.model_file import load_model, save_model
 from engine.names import import_class
 from engine.shipped import shipped_folder
@@ -210,6 +212,15 @@ def test_the_command_prints_every_arm_and_writes_every_parent(tmp_path: Path, to
     assert len((tmp_path / "parents.csv").read_text().splitlines()) == 1 + 2 * 2 * windows
 
 
+def test_the_command_answers_in_json(tmp_path: Path, told: str, capsys):
+    (tmp_path / "mine.toml").write_text(told)
+    assert main(["vwap", "study", str(tmp_path / "mine.toml"), "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["versus"][0]["slippage"].keys() == {"mean", "error", "low", "high"}
+    assert len(answer["verdicts"]) == 1
+    assert {parent["arm"] for parent in answer["parents"]} == {"twap", "placer"}
+
+
 def test_the_command_refuses_a_model_of_the_held_out_day_wherever_an_arm_hides_it(tmp_path: Path, told: str, capsys):
     model, tape = load_model(MODEL), wandering(3)
     saw = msgspec.structs.replace(model.manifest, trained=[tape.sessions[0]])
@@ -217,6 +228,19 @@ def test_the_command_refuses_a_model_of_the_held_out_day_wherever_an_arm_hides_i
     (tmp_path / "mine.toml").write_text(told.replace(MODEL, str(tmp_path / "saw.model")))
     assert main(["vwap", "study", str(tmp_path / "mine.toml")]) == 1
     assert "saw.model was trained on 2026-05-27 or later" in capsys.readouterr().err
+
+
+def test_each_day_has_the_model_that_was_trained_without_it(tmp_path: Path, told: str):
+    days = [wandering(seed, 20_600 + seed) for seed in range(2)]
+    for name in ("2026-05-27", "2026-05-28"):
+        shutil.copytree(MODEL, tmp_path / f"without_{name}.model")
+    (tmp_path / "mine.toml").write_text(told.replace(MODEL, "without_{day}.model"))
+    config = load_vwap_study_config(tmp_path / "mine.toml")
+    arm = StockArm(config.arms[1], config.stocks[0], tmp_path / "mine.toml")
+    used = [Path(folder).name for day in days for folder in arm.trained(day)]
+    assert used == ["without_2026-05-27.model", "without_2026-05-28.model"]
+    with pytest.raises(ConfigError, match=r"no folder without_2026-05-29.model, here or beside the config"):
+        arm.trained(wandering(2, 20_602))
 
 
 @pytest.mark.parametrize(
