@@ -211,7 +211,7 @@ def _told(records: NDArray[np.void], facts: list[tuple[int, ...]], sizes: Ints) 
     filled = records[records["kind"] == RecordKind.FILL]
     _when_done(*(filled[name].astype(np.int64) for name in ("order_no", "ts", "size")), sizes, done)
     accepted = records["order_no"][records["kind"] == RecordKind.ACCEPT] - 1
-    return Placements(sizes, *np.ascontiguousarray(columns.T), done).some(accepted)  # _make asks __len__
+    return Placements(sizes, *columns, done).some(accepted)
 
 
 @compiled
