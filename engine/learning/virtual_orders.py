@@ -206,12 +206,12 @@ def _lane(
 
 def _told(records: NDArray[np.void], facts: list[tuple[int, ...]], sizes: Ints) -> Placements:
     """What a lane's journal says of its orders, numbered from 1 in the order of ``facts``; refused ones left out."""
-    columns = list(np.ascontiguousarray(np.array(facts, np.int64).reshape(-1, 7).T))
+    ts, level, side, price, own, other, spread = np.ascontiguousarray(np.array(facts, np.int64).reshape(-1, 7).T)
     done = np.full((len(facts), len(sizes)), NEVER)
     filled = records[records["kind"] == RecordKind.FILL]
     _when_done(*(filled[name].astype(np.int64) for name in ("order_no", "ts", "size")), sizes, done)
     accepted = records["order_no"][records["kind"] == RecordKind.ACCEPT] - 1
-    return Placements(sizes, *columns, done).some(accepted)
+    return Placements(sizes, ts, level, side, price, own, other, spread, done).some(accepted)
 
 
 @compiled
