@@ -202,7 +202,7 @@ def drift_slope(change: Floats, alpha: Ints) -> tuple[float, float]:
 
 def shrunk(slope: float, error: float) -> float:
     """A slope taken back by what chance may have added to it; 0 where that may be all."""
-    return slope * max(0.0, 1.0 - (error / slope) ** 2) if slope else 0.0
+    return slope * (1.0 - (error / slope) ** 2) if abs(slope) > error else 0.0
 
 
 def volume_shares(volume: Floats) -> Floats:

@@ -61,6 +61,7 @@ def test_a_pool_of_processes_gives_the_same_bits_as_one_after_the_other() -> Non
     assert bits(found) == bits(serial(*povs))
 
 
+@pytest.mark.slow
 def test_tickers_of_a_worker_that_dies_are_failures() -> None:
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         found = list(run_farm(tickers(0.5, size=1), FARMER._replace(learn=learn_and_die), pool))
