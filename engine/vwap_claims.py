@@ -23,7 +23,11 @@ def claims(found: Sequence[Group]) -> list[Claim]:
         _claim("learning ends better than it began, and has settled", found, _converged),
         _claim("the learned policy is cheaper than every fixed rule", found, _beats_rules),
         _claim(f"passive early, aggressive late (over {LATE:g} times as much in the last third)", found, _late),
-        _claim("an aggressive order at the start where passive orders are unlikely to fill", found, _opening),
+        _claim(
+            "an aggressive order at the start where passive orders are unlikely to fill (shown so, not trained so)",
+            found,
+            _opening,
+        ),
         _claim("little left early and much left late are hardly explored", found, _corners),
         _claim("momentum against the order is met with aggression (arrival)", arrival, _momentum),
         _objectives(found),
@@ -72,7 +76,7 @@ def _converged(group: Group) -> Judged:
     left = float(training.optimum.mean - last.mean)
     return holds, (
         f"reward {first.text()} to {last.text()}, in its last quarter {float(last.mean - settled.mean):+.3f}, "
-        f"{left:.3f} below the optimum's; of the parent {percent(training.completed.at(points - 1))} done"
+        f"{left:.3f} below the optimum's, exploring included; of the parent {percent(training.completed.at(points - 1))} done"
     )
 
 
@@ -86,7 +90,7 @@ def _late(group: Group) -> Judged:
     early, last = group.learned.first_two_thirds, group.learned.last_third
     told = f"{percent(early)} of the parent crosses in the first two thirds, {percent(last)} in the last"
     return group.learned.late > LATE, (
-        f"{told} ({ratio(group.learned.late)}; optimum {ratio(group.optimum.late)}, TWAP {ratio(group.twap.late)})"
+        f"{told} ({ratio(group.learned.late)}, by step {ratio(2 * group.learned.late)}; optimum {ratio(group.optimum.late)}, TWAP {ratio(group.twap.late)})"
     )
 
 

@@ -37,7 +37,12 @@ def _convergence(group: Group) -> list[Picture]:
         for k, (name, level) in enumerate(zip(group.placements, group.problem.level, strict=True))
     ]
     return [
-        Curves("Total reward", SIMULATED, "half-spreads", [_learned(x, one.reward), *lines]),
+        Curves(
+            "Total reward of parents as they were played, exploring included",
+            SIMULATED,
+            "half-spreads",
+            [_learned(x, one.reward), *lines],
+        ),
         Curves("Aggressive ratio", SIMULATED, "of executed lots", [_learned(x, one.aggressive), optimum]),
         Curves("Completion rate", SIMULATED, "of the parent", [_learned(x, one.completed), done]),
         Stack("Sizes placed", SIMULATED, "share of placements", x, placed),
