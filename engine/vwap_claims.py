@@ -73,10 +73,10 @@ def _converged(group: Group) -> Judged:
     first, settled, last = (training.reward.at(k) for k in (0, min(points * 3 // 4, points - 1), points - 1))
     gain = float(last.mean - first.mean)
     holds = is_beyond(gain, first, last) and abs(float(last.mean - settled.mean)) <= 0.05 * gain
-    left = float(training.optimum.mean - last.mean)
+    left, done = float(training.optimum.mean - last.mean), percent(training.completed.at(points - 1))
     return holds, (
         f"reward {first.text()} to {last.text()}, in its last quarter {float(last.mean - settled.mean):+.3f}, "
-        f"{left:.3f} below the optimum's, exploring included; of the parent {percent(training.completed.at(points - 1))} done"
+        f"{left:.3f} below the optimum's, exploring included; of the parent {done} done"
     )
 
 
@@ -89,9 +89,8 @@ def _beats_rules(group: Group) -> Judged:
 def _late(group: Group) -> Judged:
     early, last = group.learned.first_two_thirds, group.learned.last_third
     told = f"{percent(early)} of the parent crosses in the first two thirds, {percent(last)} in the last"
-    return group.learned.late > LATE, (
-        f"{told} ({ratio(group.learned.late)}, by step {ratio(2 * group.learned.late)}; optimum {ratio(group.optimum.late)}, TWAP {ratio(group.twap.late)})"
-    )
+    ours, best, plain = group.learned.late, group.optimum.late, group.twap.late
+    return ours > LATE, f"{told} ({ratio(ours)}, by step {ratio(2 * ours)}; optimum {ratio(best)}, TWAP {ratio(plain)})"
 
 
 def _opening(group: Group) -> Judged:
