@@ -87,7 +87,7 @@ def fill_up(desk: Client) -> None:
     orders = [rest(desk, n) for n in range(RESTING)]
     while any(order.status != "WORKING" for order in orders):
         desk.poll(0.01)
-        assert time.monotonic() < until, f"orders are {sorted({order.status for order in orders})}"
+        assert time.monotonic() < until, f"orders are {sorted({f'{order.status} {order.reason}' for order in orders})}"
     for n in range(5):
         rest(desk, n)
 
