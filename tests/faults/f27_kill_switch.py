@@ -29,7 +29,7 @@ RESTING = 50
 LOSS = 50  # dollars, gate 13
 PATIENCE_S = 30.0
 SETTLED_S = SETTLED_NS / 1e9
-AWAY = 300  # price units from the touch: rests, inside the collar
+AWAY = 8_000  # price units from the touch, a hundredth of the price: rests, and does not trade before it is cancelled
 
 
 def kill_switch(trial: Trial) -> str:
