@@ -80,7 +80,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 $(VENV)/.testing: $(VENV)/.installed
-	$(PIP) --editable ".[report,testing]"
+	$(PIP) --editable ".[all]"
 	@touch $@
 
 $(VENV)/.linting: $(VENV)/.testing

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -12,7 +11,7 @@ from engine.broker.models import Queue
 from engine.errors import ConfigError
 from engine.learning.fill_probability import ESTIMATORS, ForestSettings
 from engine.learning.forest_config import StockConfig, data_file
-from engine.spelling import explain
+from engine.learning.toml_config import read_config
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -42,17 +41,7 @@ def load_fills_config(file: Path) -> FillsConfig:
     ConfigError
         If it cannot be read, has a key or value that does not fit, or names a file that is not there.
     """
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from None
-    data.setdefault("name", file.stem)
-    try:
-        config = msgspec.convert(data, FillsConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {explain(error, FillsConfig)}") from None
+    config = read_config(file, FillsConfig)
     _check(config, file)
     stocks = [
         msgspec.structs.replace(one, files=[data_file(name, file) for name in one.files]) for one in config.stocks

@@ -178,6 +178,6 @@ def _sklearn(module: str) -> Any:
 
 
 def _one_thread() -> Any:
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
+    import importlib
 
-    return threadpool_limits(1)
+    return importlib.import_module("threadpoolctl").threadpool_limits(1)  # comes with scikit-learn

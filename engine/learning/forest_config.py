@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,7 +11,7 @@ import msgspec
 from engine.errors import ConfigError
 from engine.learning.forest import ForestSettings
 from engine.learning.labels import Rule
-from engine.spelling import explain
+from engine.learning.toml_config import read_config
 
 Horizon = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
@@ -54,17 +53,7 @@ def load_forest_config(file: Path) -> ForestConfig:
     ConfigError
         If it cannot be read, has a key or value that does not fit, or names a file that is not there.
     """
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from None
-    data.setdefault("name", file.stem)
-    try:
-        config = msgspec.convert(data, ForestConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {explain(error, ForestConfig)}") from None
+    config = read_config(file, ForestConfig)
     _check(config, file)
     stocks = [
         msgspec.structs.replace(one, files=[data_file(name, file) for name in one.files]) for one in config.stocks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ import msgspec
 from engine.errors import ConfigError
 from engine.learning.forest_config import StockConfig, data_file
 from engine.learning.step_facts import Periods
-from engine.spelling import explain
+from engine.learning.toml_config import read_config
 
 
 class GapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -43,17 +42,7 @@ class GapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
 def load_gap_config(file: Path) -> GapConfig:
     """Read it; raises ``ConfigError`` where it cannot be read or does not fit."""
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from None
-    data.setdefault("name", file.stem)
-    try:
-        config = msgspec.convert(data, GapConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {explain(error, GapConfig)}") from None
+    config = read_config(file, GapConfig)
     if bool(config.tapes) == bool(config.files) or bool(config.files) != bool(config.form):
         raise ConfigError(f"{file}: needs either tapes, or a form with its files")
     return msgspec.structs.replace(config, files=[data_file(name, file) for name in config.files])

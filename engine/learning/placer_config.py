@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from engine.broker.impact import Market
 from engine.errors import ConfigError
 from engine.learning.forest_config import StockConfig, data_file
 from engine.learning.parent_study import Windows
-from engine.spelling import explain
+from engine.learning.toml_config import read_config
 
 
 class SubjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,17 +55,7 @@ def load_placer_config(file: Path) -> PlacerConfig:
     ConfigError
         If it cannot be read, has a key or value that does not fit, or names a file that is not there.
     """
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from None
-    data.setdefault("name", file.stem)
-    try:
-        config = msgspec.convert(data, PlacerConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {explain(error, PlacerConfig)}") from None
+    config = read_config(file, PlacerConfig)
     for k, one in enumerate(config.stocks):
         if bool(one.tapes) == bool(one.files) or bool(one.files) != bool(one.form):
             raise ConfigError(f"{file}: $.stocks[{k}] needs either tapes, or a form with its files")

@@ -6,7 +6,6 @@ Exactly one of three sources: ``solvable`` (the problem of docs/placement.md), `
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +17,7 @@ from engine.learning.calibrate import ParentTerms
 from engine.learning.deep_q import TrainSettings
 from engine.learning.forest_config import StockConfig, data_file
 from engine.learning.ticker_days import Measuring
-from engine.spelling import explain
+from engine.learning.toml_config import read_config
 
 Pov = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
@@ -75,17 +74,7 @@ def load_vwap_config(file: Path) -> VwapConfig:
     ConfigError
         If it cannot be read, has a key or value that does not fit, or names a file that is not there.
     """
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from None
-    data.setdefault("name", file.stem)
-    try:
-        config = msgspec.convert(data, VwapConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {explain(error, VwapConfig)}") from None
+    config = read_config(file, VwapConfig)
     _check(config, file)
     tickers = [_placed(one, file) for one in config.tickers]
     return msgspec.structs.replace(config, tickers=tickers, measuring=_found(config, file))

@@ -8,7 +8,6 @@ model for each stock, and for each day where models are trained out of fold.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +19,9 @@ from engine.config import Config, StrategyConfig, load, make_strategies
 from engine.errors import ConfigError
 from engine.learning.forest_config import StockConfig, data_file
 from engine.learning.parent_study import Arm, HeldOut, Spans, Windows, day_of
+from engine.learning.toml_config import read_config
 from engine.shipped import find_config
-from engine.spelling import did_you_mean, explain
+from engine.spelling import did_you_mean
 from engine.strategy import Strategy
 from engine.tape import Tape
 
@@ -146,17 +146,7 @@ def load_vwap_study_config(file: Path) -> VwapStudyConfig:
     ConfigError
         If it cannot be read, has a key or value that does not fit, or names a file that is not there.
     """
-    try:
-        data = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from None
-    data.setdefault("name", file.stem)
-    try:
-        config = msgspec.convert(data, VwapStudyConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {explain(error, VwapStudyConfig)}") from None
+    config = read_config(file, VwapStudyConfig)
     _check(config, file)
     stocks = [
         msgspec.structs.replace(one, files=[data_file(name, file) for name in one.files]) for one in config.stocks

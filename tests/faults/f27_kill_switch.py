@@ -21,23 +21,26 @@ from engine.journal import RecordKind
 from engine.live import messages as m
 from engine.live.client import Client
 from engine.live.order_entry import Sent
+from engine.live.supervisor import SETTLED_NS
 from engine.orders import Reason
 
 MOST_S = 0.100
 RESTING = 50
 LOSS = 50  # dollars, gate 13
 PATIENCE_S = 30.0
-AWAY = 300  # price units from the touch: rests, inside the collar
+SETTLED_S = SETTLED_NS / 1e9
+AWAY = 8_000  # price units from the touch, a hundredth of the price: rests, and does not trade before it is cancelled
 
 
 def kill_switch(trial: Trial) -> str:
     slowest: dict[str, float] = {}
     with floor(trial, loss=LOSS) as session, session.client("desk") as desk:
-        for _ in range(1 if trial.quick else 20):
+        for n in range(1 if trial.quick else 20):
             for way, throw in WAYS.items():
                 seconds = thrown(session, desk, throw)
                 slowest[way] = max(slowest.get(way, 0.0), seconds)
-                if not trial.quick:
+                if n % 4 == 3:
+                    time.sleep(SETTLED_S)  # sooner it would be one of ten deaths in a row, which end a session
                     session.kill_broker()
                     stays_thrown(session, desk)
                 release(session, desk)
@@ -84,7 +87,7 @@ def fill_up(desk: Client) -> None:
     orders = [rest(desk, n) for n in range(RESTING)]
     while any(order.status != "WORKING" for order in orders):
         desk.poll(0.01)
-        assert time.monotonic() < until, f"orders are {sorted({order.status for order in orders})}"
+        assert time.monotonic() < until, f"orders are {sorted({f'{order.status} {order.reason}' for order in orders})}"
     for n in range(5):
         rest(desk, n)
 

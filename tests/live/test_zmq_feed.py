@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import zmq
+from forgetful_path import forgetful, free_address
 from in_threads import InThread
 from small_rates_tape import CALENDAR, USD, small_rates_tape
 
@@ -19,7 +20,7 @@ from engine.broker.models import BrokerConfig
 from engine.config import load, make_feed
 from engine.errors import ConfigError, RunError
 from engine.feed import Feed
-from engine.live import sockets
+from engine.live import silence, sockets
 from engine.live.door import Door
 from engine.live.feed_core import FeedCore
 from engine.live.links import Links
@@ -52,11 +53,18 @@ class LossyLinks(Links):
             super().send(out)
 
 
-def start(context: zmq.Context[Any], tape: Tape, *, loss: float = 0.0, **how: Any) -> InThread:
+def start(
+    context: zmq.Context[Any],
+    tape: Tape,
+    *,
+    loss: float = 0.0,
+    addresses: tuple[str, str] = (MARKET, RECOVERY),
+    **how: Any,
+) -> InThread:
     """A feed role in a thread."""
     links = {
-        "market": sockets.publisher(context, MARKET, plain=True),
-        "recovery": Door(sockets.router(context, RECOVERY, "recovery", plain=True), "recovery", None),
+        "market": sockets.publisher(context, addresses[0], plain=True),
+        "recovery": Door(sockets.router(context, addresses[1], "recovery", plain=True), "recovery", None),
     }
     return InThread(FeedCore(TapeSource(tape), stream="main", epoch=1, **how), LossyLinks(links, 7, loss))
 
@@ -170,3 +178,19 @@ def test_a_config_names_it_like_any_feed(demo_day: Tape, tmp_path: Path) -> None
         assert feed.params == {**config.feed_params, "name": "local", "patience_s": 10.0}
         assert feed.tape.instruments == demo_day.instruments
         feed.close()
+
+
+def test_a_feed_whose_paths_were_forgotten_is_connected_to_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(silence, "SILENT_NS", 1_000_000_000)  # more than a feed is ever silent for
+    tape = Tape.load(shipped_tapes()["demo_day"])
+    part = Tape(tape.rows[:2_000], tape.manifest)
+    addresses = free_address(), free_address()
+    with (
+        published(part, addresses=addresses) as context,
+        forgetful(*addresses) as (market, recovery),
+        ZmqFeed(market, recovery, plain=True, context=context) as feed,
+    ):
+        count = 0
+        while (rows := feed.read(until=0)) is not None:
+            count += len(rows)
+    assert count == len(part.rows)
