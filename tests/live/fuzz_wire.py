@@ -58,10 +58,17 @@ class Lives:
 
     def take(self, frame: bytes, message: Any) -> None:
         self._left -= 1
-        if not self._reader.take(frame, message) or not self._left:
-            del self._reader
-            gc.collect()  # a market is large, and refers to itself
-            self._reader, self._left = self._make(), LIFE
+        if not self._reader.take(frame, message):
+            self._left = 0
+
+    def renew(self) -> bool:
+        """Another reader where this one has reached its end; whether it had."""
+        if self._left > 0:
+            return False
+        del self._reader
+        gc.collect()  # a market is large, and refers to itself
+        self._reader, self._left = self._make(), LIFE
+        return True
 
 
 def fuzz(decoder: str, kind: str, count: int, *, seed: int = 1) -> Outcome:
@@ -126,6 +133,8 @@ def _chunk(mutations: Mutations, decode: m.Decoder, readers: list[Lives], refuse
                 if longest > HANG_NS:
                     raise Fault(frame, f"takes {longest / 1e6:.0f} ms")
                 now = clock()
+            if sum(reader.renew() for reader in readers):  # not the message's doing
+                mark, now = processor(), clock()
             last = now
     except Fault:
         raise

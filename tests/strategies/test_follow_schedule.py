@@ -139,7 +139,8 @@ def test_the_order_is_not_far_behind_its_schedule_in_a_calm_and_liquid_market(ru
     def check():
         parent = market.parents[0]
         targets.append(parent.target)
-        before = targets[max(0, len(targets) - 20)]  # cancel, report, order, report: 4 steps each at most, and the look
+        # an order on its way, its cancel, the order that crosses: there and back, up to 4 steps each way, and looks
+        before = targets[max(0, len(targets) - 28)]
         assert parent.order.start > market.now or parent.done >= before - 0.1 * parent.order.size - 1
 
     market.run(strategy, after_each_step=check)
