@@ -1334,9 +1334,14 @@ def say(output: Output, answer: Any, lines: list[str]) -> None:
     if output.json:
         import msgspec
 
-        print(msgspec.json.encode(answer, enc_hook=str).decode())
+        print(msgspec.json.encode(answer, enc_hook=_in_json).decode())
     else:
         print("\n".join(lines))
+
+
+def _in_json(value: Any) -> Any:
+    """numpy's numbers and arrays are numbers, whatever else JSON has no word for is its text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _version() -> str:

@@ -14,7 +14,7 @@ import pytest
 
 import engine
 from engine import kernel_cache
-from engine.cli import main
+from engine.cli import Output, main, say
 from engine.errors import RunError
 from engine.journal import RECORD, Journal, RecordKind, read_journal
 
@@ -256,6 +256,12 @@ def test_the_demo_goes_where_it_is_told(home: Path, capsys: Any) -> None:
         assert said["result"]["folder"] == "shown"
     assert (home / "shown/journal.bin").exists()
     assert not (home / "runs").exists()
+
+
+def test_numpys_numbers_are_numbers_in_json_too(capsys: Any) -> None:
+    answer = {"one": np.float64(0.1), "none": np.float64("nan"), "some": np.arange(2), "path": Path("runs")}
+    say(Output(json=True), answer, [])
+    assert json.loads(capsys.readouterr().out) == {"one": 0.1, "none": None, "some": [0, 1], "path": "runs"}
 
 
 def test_the_command_is_a_module_too() -> None:

@@ -103,7 +103,7 @@ def chain_rule_miss(rng: np.random.Generator, tries: int = 1000) -> float:
         terms = -2 * (y - beta_y * outer), beta_y, outer_slope * beta_2, inner_slope * x
         params = np.array([beta_1, 0.0, beta_2, 0.0, beta_y, 0.0])  # W and b of each layer
         ours = loss_and_gradient(network, params, [[x]], [y])[1][0]
-        worst = max(worst, abs(float(np.prod(terms)) - ours) / abs(ours))
+        worst = max(worst, float(abs(np.prod(terms) - ours) / abs(ours)))
     return worst
 
 
