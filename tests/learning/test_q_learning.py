@@ -44,13 +44,50 @@ def small_problem(fill: float = 0.6, drift: float = 0.05) -> Problem:
 @settings(max_examples=5, deadline=None)
 @given(fill=st.floats(0.1, 0.9), seed=st.integers(0, 2**64 - 1))
 def test_the_table_finds_the_optimal_values_of_a_small_problem(fill: float, seed: int) -> None:
-    problem = small_problem(fill)
-    rule = TableSettings(seed=seed, episodes=30_000, first_explore=1.0, last_explore=1.0, rate_power=0.7)
+    problem, power = small_problem(fill), 0.8
+    rule = TableSettings(seed=seed, episodes=150_000, first_explore=1.0, last_explore=1.0, rate_power=power)
     learned = train_table(stack([problem]), rule)
     often = learned.seen[0] > 500
-    assert often.any()
-    assert np.abs(learned.value[0] + solve(problem).value)[often].max() < 0.15
-    assert exact_cost(problem, learned.policy(0)) < solve(problem).cost + 0.03
+    assert often.sum() == 30  # all that can be met: one state of the first step, two of the others, in each alpha
+    bound = noise(problem, learned.seen[0], power)
+    assert (np.abs(learned.value[0] + solve(problem).value) <= bound)[often].all()
+    assert exact_cost(problem, learned.policy(0)) < solve(problem).cost + 2 * bound[0, 2].max()
+
+
+def noise(problem: Problem, seen: np.ndarray, power: float) -> np.ndarray:
+    """How far values may be off: five deviations of a running mean at its last rate, and what later values are off.
+
+    A running mean that moves by ``rate`` has the variance of its targets times rate / (2 - rate).
+    """
+    best, bound = solve(problem), np.zeros((4, 3, 2, 3))
+    worth = np.concatenate([np.where(np.arange(3)[:, None] > 0, best.value.min(axis=-1), 0), np.zeros((1, 3, 2))])
+    for t in (2, 1, 0):
+        for remaining, a, p in itertools.product((1, 2), (0, 1), (0, 1, 2)):
+            target, off, chance = outcomes(problem, worth[t + 1], bound[t + 1].max(axis=-1), t, remaining, a, p)
+            deviation = np.sqrt(chance @ (target - chance @ target) ** 2)
+            rate = max(seen[t, remaining, a, p], 1) ** -power
+            bound[t, remaining, a, p] = 5 * deviation * np.sqrt(rate / (2 - rate)) + chance @ off + 1e-9
+    return bound[:3]
+
+
+def outcomes(
+    problem: Problem, later: np.ndarray, off: np.ndarray, t: int, remaining: int, a: int, p: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Half-spreads from here on, what they may be off and the probability of each fill and next alpha."""
+    rows = [
+        (
+            step_cost(problem, t, remaining, a, p, filled) + later[remaining - filled, b],
+            off[remaining - filled, b] * (remaining > filled),
+            chance * problem.alpha_move[a, b],
+        )
+        for filled, chance in (
+            (0, 1 - problem.fill[t, p, a]),
+            (min(problem.size[p], remaining), problem.fill[t, p, a]),
+        )
+        for b in (0, 1)
+    ]
+    target, carried, chance = np.array(rows).T
+    return target, carried, chance
 
 
 def test_updates_from_the_end_find_them_too() -> None:
