@@ -102,6 +102,10 @@ def _check(config: VwapConfig, file: Path) -> None:
     for name, values in (("seeds", config.seeds), ("povs", config.povs)):
         if len({*values}) < len(values):
             raise ConfigError(f"{file}: $.{name} has a value twice: {values}")
+    plain = TrainSettings()
+    for name, where in (("seed", "$.seeds"), ("device", "--device")):
+        if (value := getattr(config.train, name)) != getattr(plain, name):
+            raise ConfigError(f"{file}: $.train.{name} is {value!r}, but is told by {where}; leave it out there")
     if min(config.seeds) < 0:
         raise ConfigError(f"{file}: $.seeds has {min(config.seeds)}, but seeds are >= 0")
     if not config.solvable and config.measuring.periods.each_s % config.parent.steps:
