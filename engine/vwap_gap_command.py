@@ -50,8 +50,9 @@ def gap_command(name: str, output: Output) -> int:
         for tape in days:
             if not (output.quiet or output.json):
                 console.print(f"{policy} {tape.manifest.name}", highlight=False)
-            for side in (1, -1):
-                episodes += play(_env(config, run_config, agent, problem, tape, side), table)
+            for start in config.periods(round(agent.manifest.step_s * int(problem.steps))).starts(tape.sessions[0]):
+                for side in (1, -1):
+                    episodes += play(_env(config, run_config, agent, problem, tape, start, side), table)
         found.append(_compared(policy, problem, table, episodes, config))
     trained = max((last for _, last in agent.manifest.trained), default=0)
     seen = sum(tape.sessions[0][0] <= trained for tape in days)
@@ -83,10 +84,12 @@ def verdict(one: Gap) -> str:
     )
 
 
-def _env(config: GapConfig, run_config: Config, agent: Agent, problem: Problem, tape: Tape, side: int) -> ReplayEnv:
+def _env(
+    config: GapConfig, run_config: Config, agent: Agent, problem: Problem, tape: Tape, start: int, side: int
+) -> ReplayEnv:
+    """A parent alone: nothing is left of another's impact, as nothing is in the problem."""
     facts, entry = agent.manifest, run_config.strategies[0]
     feed = importlib.import_module("feeds.replay").TapeFeed(tape)
-    each_s = round(facts.step_s * int(problem.steps))
     return ReplayEnv(
         problem,
         Terms(
@@ -97,7 +100,7 @@ def _env(config: GapConfig, run_config: Config, agent: Agent, problem: Problem, 
             lean_edge=facts.lean_edge,
         ),
         feed,
-        config.periods(each_s).starts(tape.sessions[0]),
+        [start],
         broker=run_config.broker,
         risk=run_config.risk,
         seed=run_config.seed,

@@ -6,12 +6,15 @@
    is seen once as a buyer's and once as a seller's, so states are as likely to both, and their values are -1, 0, 1.
 4. Drift is the slope of the mid's change over a step on alpha, in half-spreads, times 1 - (error / slope)^2, or 0
    where its error is above it: what is not told from chance is no alpha.
-5. Fill probabilities are the mean of a table at the steps' own imbalances, in each state of alpha; the table is of
-   other days than the steps. A step with more of the volume is taken for a longer one.
-6. A filled order is marked at the step's end (``engine.learning.virtual_marks``), as ``drift`` marks the rest: so its
+5. A problem's orders fill whole or not at all, those of a market in part: its fill probability is the mean part that
+   fills, so that means agree. Of passive orders it is that of a table at the steps' own imbalances, in each state of
+   alpha; the table is of other days than the steps, and of new orders and those that kept their place
+   (``engine.learning.kept_places``). A step with more of the volume is taken for a longer one.
+6. Who crosses gets what is displayed: the mean part of the size, at the same imbalances.
+7. What filled is marked at the step's end (``engine.learning.virtual_marks``), as ``drift`` marks the rest: so its
    spread cost has in it that passive orders fill when the price comes to them.
-7. Impact is what the broker's model charges a parent of the placement's size that trades within a step. What children
-   do to later ones is left out: it is nearly the same for every way through a period, and full replay has it.
+8. Impact is what the broker's own kernels take (``engine.learning.own_impact``): a charge by size from who crosses; and
+   from all the displacement that earlier children left, as a constant, that of a parent worked evenly.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.broker.impact import Impact, Market, NoImpact
+from engine.broker.impact import Impact, Market
 from engine.compiled import compiled
 from engine.errors import ConfigError
 from engine.fill_table import FillArrays, fill_chance
-from engine.impact_path import forecast_bp
+from engine.learning.own_impact import OwnImpact, own_impact
 from engine.learning.placement_problem import AGGRESSIVE, ARRIVAL, DEEPER, NEAR, VWAP, WAIT, Problem, make_problem
 from engine.learning.step_facts import StepFacts
-from engine.learning.virtual_marks import Mark, Marking, mark_fills
+from engine.learning.virtual_marks import Mark, Marking, mark_fills, parts_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,6 +62,29 @@ class ParentTerms(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     risk_aversion: Annotated[float, msgspec.Meta(ge=0)] = 0.0  # a half-spread of standard deviation, squared
 
 
+class ImpactCosts(NamedTuple):
+    """Of a parent's children, half-spreads."""
+
+    standing: float  # displacement by earlier ones, that each meets
+    charges: Floats  # [p] beside its price; 0 for who rests
+    at_once: float  # beside the price of a parent that is taken as a whole
+
+    @classmethod
+    def of(
+        cls, impact: Impact, days: Days, volume: Floats, lot: float, lots: int, *, mid: float, half_spread: float
+    ) -> ImpactCosts:
+        """As a parent of ``lots`` lots of ``lot`` meets them, worked evenly in periods of volume [n, T]."""
+
+        def met(size: int) -> OwnImpact:
+            return own_impact(
+                impact, days.market, lot * size, volume, children=max(1, min(lots // size, volume.shape[1])),
+                mid=mid, tick=days.tick, spread=2 * half_spread,
+            )  # fmt: skip
+
+        charges = [met(size).charge if level == AGGRESSIVE else 0.0 for level, size in zip(LEVEL, SIZE, strict=True)]
+        return cls(met(1).standing / half_spread, np.array(charges) / half_spread, met(lots).charge / half_spread)
+
+
 class Calibrated(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """A problem with what was measured on the way."""
 
@@ -72,6 +98,7 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     lean_edge: float  # beyond which a forecast is in an outer state of alpha
     lean_scale: float  # the mean forecast there: what alpha = 1 is
     marks: list[Mark]  # of the passive placements
+    impact: ImpactCosts
     drift_slope: float  # half-spreads, before it was shrunk
     drift_error: float
     periods: int
@@ -79,7 +106,14 @@ class Calibrated(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def told(self) -> dict[str, int | float | str | bool]:
         """What an agent's settings should say of it."""
         names = "spread_ticks", "half_spread_bp", "period_volume", "lean_scale", "drift_slope", "periods"
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | {"standing": self.impact.standing}
+
+
+class Displayed(NamedTuple):
+    """What the other side showed at m moments, to each side."""
+
+    imbalance: Floats  # [m] own less other
+    size: Floats  # [m] at the other side's best, size units
 
 
 class Days(NamedTuple):
@@ -87,6 +121,7 @@ class Days(NamedTuple):
 
     steps: Sequence[StepFacts]  # by fold
     tables: Sequence[FillArrays]  # by fold, of the others' placements
+    displayed: Displayed
     marking: Sequence[Marking]  # all
     mean_trade: float  # size units
     market: Market  # the average day, for impact
@@ -112,6 +147,7 @@ def calibrate(days: Days, terms: ParentTerms, *, impact: Impact, hours: Hours | 
     joined = StepFacts(*(np.concatenate(columns) for columns in zip(*days.steps, strict=True)))
     if joined.volume.shape[1] != terms.steps:
         raise ConfigError(f"days were measured in {joined.volume.shape[1]} steps, but the parent has {terms.steps}")
+    worked = joined.volume if hours is None else hours.volume[None]  # period by period, or the one that is asked about
     hours = hours or _measured_hours(joined.volume, days.step_s)
     period_volume = float(hours.volume.sum())
     half = float(joined.spread.mean()) / 2
@@ -120,26 +156,26 @@ def calibrate(days: Days, terms: ParentTerms, *, impact: Impact, hours: Hours | 
     change = np.diff(joined.mid, axis=1) / half
     slope, error = drift_slope(change, states.alpha)
     lot = terms.pov * period_volume / terms.lots
-    sizes = np.append(lot * SIZE, lot * terms.lots)
-    paid = impact_costs(impact, days.market, sizes, period_volume / terms.steps) / half_bp
+    costs = ImpactCosts.of(impact, days, worked, lot, terms.lots, mid=float(joined.mid.mean()), half_spread=half)
     marks = [
         mark_fills(days.marking, int(level), lot * size, life_s=days.step_s, half_spread=half)
         for level, size in zip(LEVEL[PASSIVE], SIZE[PASSIVE], strict=True)
     ]
+    at_mid = np.array([0.0, *(mark.cost for mark in marks), 1.0, 1.0, 1.0])
     problem = make_problem(
         lots=terms.lots,
         level=LEVEL,
         size=SIZE,
-        spread_cost=[0.0, *(mark.cost for mark in marks), 1.0, 1.0, 1.0],
-        impact=np.divide(paid[:-1], SIZE / terms.lots, out=np.zeros(len(SIZE)), where=SIZE > 0),
-        fill=fill_by_state(days, states, lot / days.mean_trade, hours.horizon_s),
+        spread_cost=at_mid + costs.standing * (LEVEL != WAIT),
+        impact=np.divide(costs.charges, SIZE / terms.lots, out=np.zeros(len(SIZE)), where=SIZE > 0),
+        fill=fill_by_state(days, states, lot, hours.horizon_s),
         alpha=ALPHA,
         alpha_start=states.start,
         alpha_move=states.move,
         volume=hours.volume / period_volume,
         drift=shrunk(slope, error),
         risk=terms.risk_aversion * float(change.var()),
-        leftover=[terms.leftover, float(paid[-1])],
+        leftover=[terms.leftover + costs.standing, costs.at_once],
         early=terms.early,
         pov=terms.pov,
         objective=OBJECTIVES[terms.objective],
@@ -155,6 +191,7 @@ def calibrate(days: Days, terms: ParentTerms, *, impact: Impact, hours: Hours | 
         lean_edge=states.edge,
         lean_scale=states.scale,
         marks=marks,
+        impact=costs,
         drift_slope=slope,
         drift_error=error,
         periods=len(joined.volume),
@@ -213,17 +250,8 @@ def volume_shares(volume: Floats) -> Floats:
     return (traded / traded.sum(axis=1, keepdims=True)).mean(axis=0)
 
 
-def impact_costs(impact: Impact, market: Market, size: Floats, step_volume: float) -> Floats:
-    """What orders that trade while the market trades ``step_volume`` pay in impact, bp of their value: float64[n]."""
-    if isinstance(impact, NoImpact):
-        return np.zeros(len(size))
-    duration = step_volume * impact.units_a_day / market.daily_volume
-    units = [max(1, round(float(one))) if one else 0 for one in size]
-    return np.array([forecast_bp(impact, market, one, duration) if one else 0.0 for one in units])
-
-
 def fill_by_state(days: Days, states: AlphaStates, lot: float, horizon_s: Floats) -> Floats:
-    """Means over the steps in each state, of both sides: float64[T, placements, 3]; ``lot`` in mean trades."""
+    """Mean parts that fill over the steps in each state, of both sides: float64[T, placements, 3]."""
     total, count = np.zeros((len(horizon_s), len(LEVEL), 3)), np.zeros(3)
     first = 0
     for steps, table in zip(days.steps, days.tables, strict=True):
@@ -232,22 +260,39 @@ def fill_by_state(days: Days, states: AlphaStates, lot: float, horizon_s: Floats
         own = np.concatenate([steps.imbalance, -steps.imbalance]).ravel()
         state = np.concatenate([alpha, -alpha]).ravel() + 1
         every = max(1, len(own) // ENOUGH)
-        _add_chances(*table[:5], own[::every], state[::every], LEVEL, SIZE * lot, horizon_s, total, count)
-    fill = np.minimum(total / np.maximum(count, 1.0), CAP)
-    fill[:, LEVEL == AGGRESSIVE] = 1.0
+        shown = shown_part(days.displayed, table.imbalance_edges, SIZE * lot)
+        sizes = parts_of(SIZE * lot) / days.mean_trade
+        _add_chances(*table[:5], shown, own[::every], state[::every], LEVEL, sizes, horizon_s, total, count)
+    fill = total / np.maximum(count, 1.0)
+    passive = (LEVEL == NEAR) | (LEVEL == DEEPER)
+    fill[:, passive] = np.minimum(fill[:, passive], CAP)
     return fill
+
+
+def shown_part(displayed: Displayed, imbalance_edges: Floats, size: Floats) -> Floats:
+    """Mean part of each size that the other side shows, by cell of imbalance: float64[cells, sizes]; 1 for size 0."""
+    cell = np.searchsorted(imbalance_edges, displayed.imbalance, side="right")
+    part = np.minimum(1.0, displayed.size[:, None] / np.maximum(size, 1e-9))
+    found = np.tile(part.mean(axis=0), (len(imbalance_edges) + 1, 1))
+    for i in np.unique(cell):
+        found[i] = part[cell == i].mean(axis=0)
+    return found
 
 
 @compiled
 def _add_chances(
-    imbalance_edges, touch_edges, sizes, horizons, probability, own, state, level, size, horizon_s, total, count
+    imbalance_edges, touch_edges, sizes, horizons, probability, shown, own, state, level, parts, horizon_s, total, count
 ):  # fmt: skip
     for i in range(own.size):
         count[state[i]] += 1.0
+        cell = np.searchsorted(imbalance_edges, own[i], side="right")
         for t in range(horizon_s.size):
             for p in range(level.size):
-                if level[p] == DEEPER or level[p] == NEAR:
-                    total[t, p, state[i]] += fill_chance(
-                        imbalance_edges, touch_edges, sizes, horizons, probability, level[p], own[i], np.nan, size[p],
-                        horizon_s[t],
-                    )  # fmt: skip
+                if level[p] == AGGRESSIVE:
+                    total[t, p, state[i]] += shown[cell, p]
+                elif level[p] != WAIT:
+                    for part in range(parts.shape[1]):
+                        total[t, p, state[i]] += fill_chance(
+                            imbalance_edges, touch_edges, sizes, horizons, probability, level[p], own[i], np.nan,
+                            parts[p, part], horizon_s[t],
+                        ) / parts.shape[1]  # fmt: skip

@@ -8,8 +8,9 @@ through ``placement_problem.step_cost``; so what differs is named by what went i
 =======  ==========================================================================================================
 fills    the broker's fills at the problem's prices, less what the problem expected: orders fill more or less often,
          in part, or in other states
-prices   what filled, against the mid at the end of its step, less spread cost and impact that the problem has
-moves    what the mid did to what was still to trade, less the problem's drift: mostly chance, and own impact
+prices   what filled, with what impact charged it, against the tape's mid at the end of its step, less spread cost and
+         impact that the problem has
+moves    what the tape's mid did to what was still to trade, less the problem's drift: mostly chance
 =======  ==========================================================================================================
 """
 
@@ -113,9 +114,9 @@ def gap(
 
 def by_period(episodes: Sequence[Episode], of: Callable[[Episode], float]) -> Floats:
     """Means over the sides of each period, in order of time: float64[n]."""
-    found: dict[tuple[str, int], list[float]] = {}
+    found: dict[int, list[float]] = {}
     for one in episodes:
-        found.setdefault((one.day, one.number), []).append(of(one))
+        found.setdefault(one.start, []).append(of(one))
     return np.array([np.mean(found[key]) for key in sorted(found)], np.float64)
 
 

@@ -5,11 +5,15 @@ names a placement; ``engine.child_orders`` carries it out as a strategy would, t
 step two costs are counted by the one arithmetic, ``placement_problem.step_cost``:
 
 * **tabled**: the fills were the broker's, all else is what the problem says;
-* **measured**: the spread cost of what filled is its price against the mid at the step's end, the drift is what the
-  mid did, and impact is in both, as own orders move the book. Only the penalties of the end are the problem's.
+* **measured**: the spread cost of what filled is its price, with what impact charged it, against the mid at the step's
+  end; the drift is what the mid did. Only the penalties of the end are the problem's.
+
+Mids are those of the tape, of the market without us: a mid that our own order has moved would make its price look good.
+So own impact is a cost of what fills: the displacement in its price, and what the broker charges beside the price.
 
 Over an episode the measured costs but for the penalties add up to the implementation shortfall of what was done, in
-half-spreads (a law). Costs are in half-spreads of the parent's value, rewards are minus the measured costs.
+half-spreads and without the venue's fees (a law). Costs are in half-spreads of the parent's value, rewards are minus
+the measured costs.
 """
 
 from __future__ import annotations
@@ -22,18 +26,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import events
-from engine.broker.models import Account, BrokerConfig, RiskConfig
+from engine.broker.models import Account, BrokerConfig, Fees, RiskConfig
 from engine.broker.simulated import SimulatedBroker
 from engine.child_orders import level_prices, place, pull
 from engine.desk import Desk
 from engine.feed import Feed
 from engine.journal import Journal
+from engine.learning.features import samples
 from engine.learning.placement_problem import VWAP, Problem, step_cost
 from engine.loop import wakeups, wants
 from engine.orders import Reason
 from engine.parent import Parent, ParentOrder
 from engine.signals import Probe
 from engine.strategy import SECOND, Strategy
+from engine.venue_fee import venue_fee
 
 Floats = NDArray[np.float64]
 
@@ -66,7 +72,7 @@ class Note(NamedTuple):
     placement: int
     sent: float  # lots
     filled: float  # lots
-    spread_cost: float  # half-spreads for the whole parent, of what filled; 0 where nothing did
+    spread_cost: float  # half-spreads for the whole parent, of what filled, own impact in it; 0 where nothing did
     move: float  # of the mid against the parent, half-spreads
     tabled: float  # cost, half-spreads of the parent's value
     measured: float
@@ -75,8 +81,7 @@ class Note(NamedTuple):
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """A parent that was worked."""
 
-    day: str
-    number: int  # of the period in its day
+    start: int  # ns UTC
     side: int
     shares: int
     done: int
@@ -117,16 +122,19 @@ def forecast(desk: Desk, symbol: str) -> float:
 
 
 class Onlooker(Strategy):
-    """Does nothing by itself; its parent takes its reports in."""
+    """Does nothing by itself; its parent takes its reports in, and it adds up what impact charged."""
 
-    def __init__(self, probes: tuple[Probe, ...]) -> None:
+    def __init__(self, probes: tuple[Probe, ...], fees: Fees) -> None:
         super().__init__()
-        self.probes = probes
+        self.probes, self.fees = probes, fees
         self.parent: Parent | None = None
+        self.charged = 0  # micro-units of currency, beside the prices paid and the venue's fees
 
     def on_fill(self, fill: events.Filled, desk: Desk) -> None:
         if self.parent is not None:
             self.parent.observe(fill)
+            unit = desk.instrument(fill.symbol)
+            self.charged += fill.fee - venue_fee(self.fees, unit, fill.price, fill.size, maker=fill.maker)
 
     def on_order(self, event: events.OrderEvent, desk: Desk) -> None:
         if self.parent is not None:
@@ -144,7 +152,8 @@ class ReplayEnv:
     feed : Feed
         Of one day; used up.
     starts : sequence of int
-        ns UTC at which periods begin; they must not overlap.
+        ns UTC at which periods begin; they must not overlap. A parent trades in what is left of the impact of those
+        before it: give one for a parent alone.
     broker, risk, seed
         As of a run.
     side : int
@@ -169,8 +178,8 @@ class ReplayEnv:
         self.problem, self.terms = problem, terms
         self.lean: Lean = forecast if any(probe.model for probe in probes) else imbalance
         self._starts, self._side, self._number = list(starts), side, -1
-        self._onlooker = Onlooker(probes)
-        self._day = str(np.datetime64(feed.tape.sessions[0][0], "ns").astype("datetime64[D]"))
+        self._onlooker = Onlooker(probes, broker.fees)
+        self._market = samples(feed.tape, terms.symbol, clock="quote")
         self._walk = wakeups(self._onlooker, feed, _venue(self._onlooker, feed, broker, risk, seed))
         self._desk = next(self._walk)[1]
         self._step_ns = round(terms.step_s * SECOND)
@@ -192,14 +201,14 @@ class ReplayEnv:
             order = ParentOrder(symbol=self.terms.symbol, side=side, size=size, start=start, end=end)
             self._parent = self._onlooker.parent = Parent(order)
             self._notes: list[Note] = []
-            self._t, self._mid = 0, self._desk.quote(self.terms.symbol).mid
+            self._t, self._mid = 0, self._market_mid()
             return self._state()
         return None
 
     def step(self, placement: int) -> ReplayStep:
         """Place, let a step's time pass, and count what it cost."""
         problem, parent, before = self.problem, self._parent, self._state()
-        done, notional, mid, t = parent.done, parent.notional, self._mid, self._t
+        done, spent, mid, t = parent.done, self._spent(), self._mid, self._t
         level, lots = int(problem.level[placement]), int(problem.size[placement])
         size = min(lots * self.terms.lot_size, parent.order.size - parent.done)
         is_last = t + 1 == problem.steps
@@ -207,8 +216,8 @@ class ReplayEnv:
         if is_last and is_walking:
             pull(parent, self._desk)
             is_walking = self._until(parent.order.end + self.terms.wait_ns)
-        self._t, self._mid = t + 1, self._seen_mid()
-        filled, paid = parent.done - done, parent.notional - notional
+        self._t, self._mid = t + 1, self._market_mid()
+        filled, paid = parent.done - done, self._spent() - spent
         half, side = self.terms.half_spread, parent.order.side
         part = filled / self.terms.lot_size
         cost = side * (paid / filled - self._mid) / half if filled else 0.0
@@ -230,8 +239,7 @@ class ReplayEnv:
         """What was done in the current episode, once it is done."""
         order = self._parent.order
         return Episode(
-            day=self._day,
-            number=self._number,
+            start=order.start,
             side=order.side,
             shares=order.size,
             done=self._parent.done,
@@ -257,10 +265,11 @@ class ReplayEnv:
         for t in range(self._t, int(problem.steps)):
             if not self._until(parent.order.start + (t + 1) * self._step_ns):
                 break
-            move = parent.order.side * (self._seen_mid() - self._mid) / self.terms.half_spread
+            mid = self._market_mid()
+            move = parent.order.side * (mid - self._mid) / self.terms.half_spread
             exposure = float(problem.elapsed[t]) - 1.0
             cost += move * exposure + float(problem.risk) * exposure**2
-            self._mid = self._seen_mid()
+            self._mid = mid
         last = self._notes[-1]
         self._notes[-1] = last._replace(measured=last.measured + cost)
 
@@ -297,9 +306,15 @@ class ReplayEnv:
                 return
             yield event
 
-    def _seen_mid(self) -> float:
-        quote = self._desk.quote(self.terms.symbol)
-        return quote.mid if quote.is_two_sided else self._mid
+    def _market_mid(self) -> float:
+        """The tape's, now; before its first two-sided quote, the first."""
+        at = int(np.searchsorted(self._market.ts, self._desk.now, side="right")) - 1
+        return float(self._market.mid2[max(at, 0)]) / 2
+
+    def _spent(self) -> float:
+        """For what was done: price units times size units, with what impact charged; a sale's charge takes from it."""
+        side, money = self._parent.order.side, self._desk.instrument(self.terms.symbol).money
+        return self._parent.notional + side * float(self._onlooker.charged / money)
 
 
 def _venue(strategy: Strategy, feed: Feed, broker: BrokerConfig, risk: RiskConfig | None, seed: int) -> SimulatedBroker:

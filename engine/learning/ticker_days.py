@@ -17,17 +17,18 @@ from numpy.typing import NDArray
 from engine.average_day import measure
 from engine.broker.impact import Market
 from engine.errors import ConfigError
-from engine.fill_table import FillArrays
-from engine.learning.calibrate import Days, ParentTerms
+from engine.fill_table import NEAR, FillArrays
+from engine.learning.calibrate import Days, Displayed, ParentTerms
 from engine.learning.dataset import Dataset
 from engine.learning.features import samples
 from engine.learning.fill_probability import ForestSettings as FillForest
 from engine.learning.fill_probability import axes_of, fit, table_of
 from engine.learning.forest import ForestSettings, fit_models
+from engine.learning.kept_places import with_kept_places
 from engine.learning.labels import DOWN, UP, band_of, classes
 from engine.learning.splits import leave_one_day_out
 from engine.learning.step_facts import Forecast, Periods, StepFacts, step_facts
-from engine.learning.virtual_marks import Marking
+from engine.learning.virtual_marks import Marking, parts_of
 from engine.learning.virtual_orders import Placements, mean_trade, place_virtual_orders
 from engine.model_file import load_model
 from engine.signals import Clock
@@ -35,7 +36,8 @@ from engine.tape import Tape
 
 Floats = NDArray[np.float64]
 
-HORIZONS = (0.25, 0.5, 1.0, 2.0, 4.0)  # steps, that the fill tables are asked about
+HORIZONS = (0.25, 0.5, 1.0, 2.0)  # steps, that the fill tables are asked about
+KEPT = 2  # steps over which orders are seen again
 RESTING = (1, 2)  # lots of the passive placements
 
 
@@ -53,7 +55,7 @@ class Measuring(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     """How days are measured."""
 
     periods: Periods = Periods()
-    every_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0  # between virtual orders; divides four steps
+    every_s: Annotated[float, msgspec.Meta(gt=0)] = 15.0  # between virtual orders; divides a step
     forecast: ForecastTerms = ForecastTerms()
 
 
@@ -96,19 +98,19 @@ def ticker_days(
     ]
     unit = next(one for one in tapes[0].instruments if one.symbol == symbol)
     volume = period_volume or float(np.concatenate([one.volume for one in facts]).sum(axis=1).mean())
-    asked = sorted({math.ceil(k * pov * volume / terms.lots / unit.lot) * unit.lot for pov in povs for k in RESTING})
-    life_s = HORIZONS[-1] * step_s
-    placed = [
-        place_virtual_orders(tape, symbol, sizes=asked, every_s=measuring.every_s, life_s=life_s) for tape in tapes
-    ]
+    parts = parts_of(np.outer(povs, RESTING) * volume / terms.lots).ravel()
+    asked = sorted({math.ceil(part / unit.lot) * unit.lot for part in parts})
+    every_s, life_s = measuring.every_s, (KEPT + HORIZONS[-1]) * step_s
+    fresh = [place_virtual_orders(tape, symbol, sizes=asked, every_s=every_s, life_s=life_s) for tape in tapes]
+    placed = [with_kept_places(one, step_s=step_s, every_s=every_s, steps=KEPT) for one in fresh]
     mean = mean_trade(tapes, symbol)
     steps, orders = _folds(facts, placed, symbol)
     return Days(
         steps=steps,
         tables=[
-            _table([one for j, one in enumerate(orders) if j != k], mean, step_s, measuring.every_s)
-            for k in range(len(orders))
+            _table([one for j, one in enumerate(orders) if j != k], mean, step_s, every_s) for k in range(len(orders))
         ],
+        displayed=_displayed(fresh),
         marking=[
             Marking(orders, samples(tape, symbol, clock="quote")) for orders, tape in zip(placed, tapes, strict=True)
         ],
@@ -128,6 +130,16 @@ def _folds(facts: list[StepFacts], placed: list[Placements], symbol: str) -> tup
         raise ConfigError(f"{symbol}: only one period can be measured; give a longer day, or more days")
     is_early = orders.ts < day.start[middle]
     return [day.some(slice(middle)), day.some(slice(middle, None))], [orders.some(is_early), orders.some(~is_early)]
+
+
+def _displayed(placed: Sequence[Placements]) -> Displayed:
+    near = [one.some(one.level == NEAR) for one in placed]
+    return Displayed(
+        *(
+            np.concatenate(column).astype(float)
+            for column in zip(*((one.imbalance, one.other) for one in near), strict=True)
+        )
+    )
 
 
 def _table(others: list[Placements], mean: float, step_s: float, every_s: float) -> FillArrays:

@@ -1,7 +1,8 @@
 """What passive orders cost once they fill: marked at the mid when their time is over, in half-spreads.
 
 An order that rests at the touch earns half a spread on paper, but it fills more often when the price comes to it.
-Marked at the end of its time, what it paid has that in it.
+Marked at the end of its time, what it paid has that in it. Orders fill in part: a size is stood for by a few parts of
+it, and each part that filled counts alike.
 """
 
 from __future__ import annotations
@@ -20,7 +21,16 @@ from engine.strategy import SECOND
 
 Floats = NDArray[np.float64]
 
-LEAST = 20  # orders of a level that must have filled
+LEAST = 20  # orders of a level of which some must have filled
+PARTS = 4
+
+
+def parts_of(size: Floats | float) -> Floats:
+    """What stands for how far a size has filled, the middles of its quarters: float64[..., PARTS].
+
+    A mean over whether each of them has filled is the mean part that has.
+    """
+    return np.multiply.outer(np.asarray(size, np.float64), (np.arange(PARTS) + 0.5) / PARTS)
 
 
 class Mark(NamedTuple):
@@ -39,14 +49,14 @@ class Marking(NamedTuple):
 
 
 def mark_fills(days: Sequence[Marking], level: int, size: float, *, life_s: float, half_spread: float) -> Mark:
-    """Mark the orders of a level and a size that filled within a time.
+    """Mark what filled, within a time, of the orders of a level and a size.
 
     Parameters
     ----------
     days : sequence of Marking
     level : DEEPER or NEAR
     size : float
-        Size units; the nearest that was placed is taken, and the next smaller where too few filled to say.
+        Size units; of its parts the nearest sizes that were placed are taken.
     life_s : float
         Seconds from placement to the mark.
     half_spread : float
@@ -58,21 +68,24 @@ def mark_fills(days: Sequence[Marking], level: int, size: float, *, life_s: floa
         If too few of the smallest size filled.
     """
     sizes = days[0].orders.sizes
-    costs = np.zeros(0)
-    for k in range(int(np.argmin(np.abs(sizes - size))), -1, -1):
-        costs = np.concatenate([_costs(one, level, k, life_s, half_spread) for one in days])
-        if len(costs) >= LEAST:
-            return Mark(float(costs.mean()), float(costs.std() / np.sqrt(len(costs))), len(costs))
-    raise ConfigError(
-        f"{len(costs)} virtual orders of {sizes[0]} filled {LEVELS[level]} in {life_s:g} s, but {LEAST} are needed to "
-        "mark them; give more days, or smaller parents"
-    )
+    parts = [int(np.argmin(np.abs(sizes - part))) for part in parts_of(size)]
+    found = [_costs(one, level, parts, life_s, half_spread) for one in days]
+    cost, weight = (np.concatenate(column) for column in zip(*found, strict=True))
+    if len(cost) < LEAST:
+        raise ConfigError(
+            f"{len(cost)} virtual orders of {sizes[parts[0]]} filled {LEVELS[level]} in {life_s:g} s, but {LEAST} are "
+            "needed to mark them; give more days, or smaller parents"
+        )
+    mean = float(cost @ weight / weight.sum())
+    return Mark(mean, float(np.sqrt(((weight * (cost - mean)) ** 2).sum()) / weight.sum()), len(cost))
 
 
-def _costs(day: Marking, level: int, k: int, life_s: float, half_spread: float) -> Floats:
+def _costs(day: Marking, level: int, parts: list[int], life_s: float, half_spread: float) -> tuple[Floats, Floats]:
+    """(costs, parts that filled) of the orders of which some did."""
     orders, seen = day
     end = orders.ts + round(life_s * SECOND)
-    some = (orders.level == level) & (orders.done[:, k] <= end)
+    filled = (orders.done[:, parts] <= end[:, None]).sum(axis=1)
+    some = (orders.level == level) & (filled > 0)
     some &= (end <= seen.ts[-1:].max(initial=0)) & (end >= seen.ts[:1].min(initial=NEVER))
     mid = seen.mid2[np.searchsorted(seen.ts, end[some], side="right") - 1] / 2
-    return orders.side[some] * (orders.price[some] - mid) / half_spread
+    return orders.side[some] * (orders.price[some] - mid) / half_spread, filled[some].astype(np.float64)

@@ -7,18 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.broker.impact import Market, NoImpact, Propagator, SquareRoot
+from engine.broker.impact import NoImpact, Propagator
 from engine.errors import ConfigError
 from engine.learning.calibrate import (
+    Displayed,
     ParentTerms,
     alpha_states,
     calibrate,
     drift_slope,
-    impact_costs,
+    shown_part,
     shrunk,
     volume_shares,
 )
 from engine.learning.exact_policy import solve
+from engine.learning.placement_problem import AGGRESSIVE
 from engine.learning.step_facts import Forecast, Periods, step_facts
 from engine.learning.ticker_days import ForecastTerms, Measuring, ticker_days
 from engine.signals import NAMES
@@ -88,23 +90,6 @@ def test_a_busy_period_counts_no_more_in_the_volume_curve_than_a_quiet_one() -> 
         volume_shares(np.zeros((2, 4)))
 
 
-@given(volatility=st.floats(0.005, 0.05), factor=st.floats(1.1, 8))
-@settings(max_examples=25, deadline=None)
-def test_impact_rises_with_size_less_than_in_proportion_and_with_volatility(volatility: float, factor: float) -> None:
-    market = Market(daily_volume=1_000_000, daily_volatility=volatility)
-    for model in (Propagator(), SquareRoot()):
-        one, more = impact_costs(model, market, np.array([100.0, 100 * factor]), 2_000)
-        assert one < more < factor * one
-    assert (impact_costs(NoImpact(), market, np.array([0.0, 5.0]), 2_000) == 0).all()
-
-
-def test_an_impact_coefficient_times_the_square_is_the_models_cost() -> None:
-    market = Market(daily_volume=1_000_000, daily_volatility=0.02)
-    assert impact_costs(SquareRoot(), market, np.array([10_000.0]), 2_000)[0] == pytest.approx(
-        0.5 * 200 * np.sqrt(0.01) * 2 / 3
-    )
-
-
 def test_a_tape_becomes_a_problem_that_can_be_solved(tapes: list[Tape]) -> None:
     days = ticker_days(tapes, "SYN", terms=TERMS, povs=[0.05, 0.2], measuring=MEASURING)
     found = {pov: calibrate(days, ParentTerms(steps=40, pov=pov), impact=Propagator()) for pov in (0.05, 0.2)}
@@ -114,8 +99,35 @@ def test_a_tape_becomes_a_problem_that_can_be_solved(tapes: list[Tape]) -> None:
     assert (small.problem.fill[:, 1] >= large.problem.fill[:, 1]).all()  # smaller orders fill no less
     assert (small.problem.fill[:, 1] >= small.problem.fill[:, 2]).all()
     assert (small.problem.fill[:, 1] > small.problem.fill[:, 3]).all()  # nearer to the touch
-    assert -1 < small.problem.spread_cost[1] < 1  # they earn less than the half-spread: the price came to them
+    assert -1 < small.marks[0].cost < 1  # they earn less than the half-spread: the price came to them
     assert solve(small.problem).cost < solve(large.problem).cost
+
+
+def test_impact_is_charged_to_who_crosses_and_stands_for_all(tapes: list[Tape]) -> None:
+    days = ticker_days(tapes, "SYN", terms=TERMS, povs=[0.2], measuring=MEASURING)
+    terms = ParentTerms(steps=40, pov=0.2)
+    moved, still = (calibrate(days, terms, impact=impact) for impact in (Propagator(), NoImpact()))
+    passive, crossing = moved.problem.level < AGGRESSIVE, moved.problem.level == AGGRESSIVE
+    charged = moved.problem.impact * moved.problem.size / 20
+    assert not charged[passive].any()
+    assert 0 < charged[crossing][0] < charged[crossing][1] < charged[crossing][2]
+    assert moved.impact.standing > 0
+    stands = moved.problem.spread_cost - still.problem.spread_cost
+    assert stands == pytest.approx(np.where(moved.problem.size > 0, moved.impact.standing, 0.0))
+    assert not still.problem.impact.any()
+    assert moved.problem.leftover[0] == pytest.approx(terms.leftover + moved.impact.standing)
+
+
+@given(seed=st.integers(0, 1_000))
+@settings(max_examples=25, deadline=None)
+def test_who_crosses_gets_what_is_displayed_at_such_an_imbalance(seed: int) -> None:
+    draw = rng(seed)
+    thin, thick = draw.integers(1, 100, 50), draw.integers(100, 200, 70)
+    displayed = Displayed(np.repeat([0.5, -0.5], [50, 70]), np.concatenate([thin, thick]).astype(float))
+    found = shown_part(displayed, np.array([0.0, 0.9]), np.array([0.0, 100.0, 400.0]))
+    assert found[1] == pytest.approx([1.0, thin.mean() / 100, thin.mean() / 400])
+    assert found[0] == pytest.approx([1.0, 1.0, thick.mean() / 400])
+    assert found[2] == pytest.approx((50 * found[1] + 70 * found[0]) / 120)  # none was seen: as all
 
 
 def test_without_fills_nothing_can_be_marked(tapes: list[Tape]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_market import OPEN, small_market
 
-from engine.broker.impact import NoImpact
+from engine.broker.impact import Market, NoImpact, Propagator
 from engine.broker.models import BrokerConfig, Latency, RiskConfig
 from engine.learning.exact_policy import twap
 from engine.learning.paired_effects import Effect
@@ -16,10 +17,14 @@ from engine.learning.placement_gap import gap, play
 from engine.learning.placement_problem import VWAP, WAIT, Problem, step_cost, test_problem, with_objective
 from engine.learning.replay_env import ReplayEnv, Terms
 from engine.strategy import MILLISECOND, SECOND
+from engine.tape import Kind
 from feeds.replay import TapeFeed
 
 test_problem.__test__ = False  # type: ignore[attr-defined]
 QUIET = BrokerConfig(latency=Latency(feed=MILLISECOND, entry=MILLISECOND, response=MILLISECOND), impact=NoImpact())
+MOVING = msgspec.structs.replace(
+    QUIET, impact=Propagator(market={"X": Market(daily_volume=200_000, daily_volatility=0.03)})
+)
 STARTS = [OPEN + 5 * SECOND, OPEN + 60 * SECOND]
 
 
@@ -28,11 +33,11 @@ def short(objective: int = 0) -> Problem:
     return with_objective(test_problem(0.1), objective)
 
 
-def env(seed: int, problem: Problem, side: int = 1) -> ReplayEnv:
+def env(seed: int, problem: Problem, side: int = 1, broker: BrokerConfig = QUIET) -> ReplayEnv:
     terms = Terms(symbol="X", lot_size=20, half_spread=50.0, step_s=1.0, wait_ns=SECOND)
     tape = small_market(seed, 900, trouble=0.0)
     return ReplayEnv(
-        problem, terms, TapeFeed(tape), STARTS, broker=QUIET, risk=RiskConfig(stale_ns=60 * SECOND), side=side
+        problem, terms, TapeFeed(tape), STARTS, broker=broker, risk=RiskConfig(stale_ns=60 * SECOND), side=side
     )
 
 
@@ -41,23 +46,34 @@ def at_random(problem: Problem, seed: int) -> np.ndarray:
     return rng.integers(0, len(problem.size), (problem.steps, problem.lots + 1, len(problem.alpha)))
 
 
-@settings(max_examples=10)
+@pytest.mark.parametrize("broker", [QUIET, MOVING], ids=["no impact", "impact"])
+@settings(max_examples=8)
 @given(seed=st.integers(0, 1_000), side=st.sampled_from([1, -1]))
-def test_without_penalties_measured_costs_are_the_shortfall_against_the_mid_at_the_start(seed, side):
+def test_without_penalties_measured_costs_are_the_shortfall_against_the_tapes_mid_at_the_start(broker, seed, side):
     plain = short()._replace(early=0.0, leftover=np.zeros(2), risk=0.0)
-    played = env(seed, plain, side)
-    episodes, shortfalls = [], []
+    played, tape = env(seed, plain, side, broker), small_market(seed, 900, trouble=0.0)
+    quotes = tape.rows[tape.rows["kind"] == Kind.QUOTE]
+
+    def mid(ts: int) -> float:
+        last = quotes[np.searchsorted(quotes["ts_event"], ts, side="right") - 1]
+        return (int(last["price"]) + int(last["price2"])) / 2
+
+    money = float(tape.instruments[0].money)
+    episodes, shortfalls, begun = [], [], 0
     while (state := played.reset()) is not None:
-        arrival, rng, done = played._mid, np.random.default_rng(seed), False
+        rng, done, charged = np.random.default_rng(seed), False, played._onlooker.charged
         while not done:
             chosen = int(rng.integers(0, 8))
             _, state, done = played.step(chosen if state.allowed[chosen] else 0)
-        parent, last = played._parent, played._mid
+        parent, arrival, last = played._parent, mid(STARTS[begun]), mid(played._desk.now)
         open_part = (parent.order.size - parent.done) * (last - arrival)
-        shortfalls.append(parent.order.side * (parent.notional - parent.done * arrival + open_part) / 50 / 400)
+        paid = parent.order.side * (parent.notional - parent.done * arrival + open_part)
+        shortfalls.append((paid + (played._onlooker.charged - charged) / money) / 50 / 400)
         episodes.append(played.episode)
+        begun += 1
     assert len(episodes) == 2
     assert [one.measured for one in episodes] == pytest.approx(shortfalls, abs=1e-9)
+    assert (played._onlooker.charged > 0) == (broker is MOVING)
 
 
 @settings(max_examples=10)
