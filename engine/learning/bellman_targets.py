@@ -14,6 +14,10 @@ differences wrong. With the target copy's A held, one sweep from the last step t
 
 and the network is then drawn to y - V. Ends of horizons reach the first step in one sweep.
 
+In that mean the next alpha is spread as it was after all decisions of the ticker in the same alpha, not after the few
+of the cell: the market does not ask what we do (Nevmyvaka, Feng and Kearns 2006, who learn from every market move for
+every private state). A cell that was seen thirty times then has the luck of its fills in it, and no more.
+
 The weight of a pair is how often it was seen, times how near its A is to the best of its state: to know that crossing
 the spread with a fifth of the parent is bad does not take three digits.
 """
@@ -36,10 +40,11 @@ FAR = 10.0  # times the tolerance
 class Experience(NamedTuple):
     """A memory as tensors."""
 
-    count: Tensor  # [n, T, lots + 1, a, p, 2, a]
     seen: Tensor  # [n, T, lots + 1, a, p]
+    filled: Tensor  # [n, T, lots + 1, a, p] of them
     reward: Tensor  # [n, T, lots + 1, a, p] summed
     left: Tensor  # int64[n, lots + 1, p] lots that remain after a fill
+    move: Tensor  # [n, a, a] part of all decisions in an alpha that the next followed
 
 
 class Targets(NamedTuple):
@@ -52,11 +57,19 @@ class Targets(NamedTuple):
 
 def experience(problems: Problem, memory: Memory, device: str) -> Experience:
     """The memory on a device."""
-    count = torch.from_numpy(memory.count).to(device, torch.float32)
-    reward = torch.from_numpy(memory.reward.sum(-1)).to(device, torch.float32)
-    lots = np.arange(memory.count.shape[2])
+    by_fill = memory.count.sum(-1)
+    lots = np.arange(by_fill.shape[2])
     left = np.maximum(lots[None, :, None] - problems.size[:, None], 0)
-    return Experience(count, count.sum((5, 6)), reward, torch.from_numpy(left).to(device))
+    moved = memory.count.sum(axis=(1, 2, 4, 5), dtype=np.int64)
+    numbers = (
+        by_fill.sum(-1),
+        by_fill[..., 1],
+        memory.reward.sum(-1),
+        left,
+        moved / moved.sum(-1, keepdims=True).clip(1),
+    )
+    seen, filled, reward, left, move = (torch.from_numpy(array).to(device) for array in numbers)
+    return Experience(seen.float(), filled.float(), reward.float(), left, move.float())
 
 
 def targets(been: Experience, advantage: Tensor, tolerance: float) -> Targets:
@@ -81,9 +94,10 @@ def targets(been: Experience, advantage: Tensor, tolerance: float) -> Targets:
 def _later(been: Experience, t: int, worth: Tensor) -> Tensor:
     """Sums of ``worth`` [n, lots + 1, a] over the states that followed: [n, lots + 1, a, p]."""
     n, _, a = worth.shape
-    stay, moved = been.count[:, t, :, :, :, 0], been.count[:, t, :, :, :, 1]
-    after = worth.gather(1, been.left.flatten(1)[..., None].expand(-1, -1, a)).view(n, *been.left.shape[1:], a)
-    return (stay * worth[:, :, None, None]).sum(-1) + (moved * after[:, :, None]).sum(-1)
+    expected = (worth[:, :, None] * been.move[:, None]).sum(-1)  # over the next alpha, by the alpha before
+    after = expected.gather(1, been.left.flatten(1)[..., None].expand(-1, -1, a)).view(n, *been.left.shape[1:], a)
+    filled = been.filled[:, t]
+    return (been.seen[:, t] - filled) * expected[..., None] + filled * after.transpose(2, 3)
 
 
 def _running(weight: Tensor) -> Tensor:

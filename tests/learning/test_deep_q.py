@@ -94,6 +94,28 @@ def test_the_dynamic_programmes_values_are_a_fixed_point_of_the_targets() -> Non
     assert (found.advantage - advantage).abs()[0].numpy()[pairs].mean() < 0.004
 
 
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_targets_ask_how_alpha_moved_but_not_in_which_cell(seed: int) -> None:
+    batch = stack([solvable_problem(0.1)])
+    memory, policy = empty_memory(batch), np.ones((1, 40, 21, 3), np.int64)
+    play(batch, np.array([seed], np.uint64), range(50), 1.0, policy, np.full((*policy.shape, 8), 1 / 8), memory)
+    rng = np.random.Generator(np.random.Philox(seed))
+    advantage = torch.from_numpy(rng.normal(size=(*policy.shape, 8)).astype(np.float32))
+    before = targets(experience(batch, memory, "cpu"), advantage, 0.03)
+    moves = memory.count[0, :, :, 1, :, 0].reshape(-1, 3)  # a copy: what followed the middle alpha where none filled
+    fell, rose = (np.flatnonzero(moves[:, alpha]) for alpha in (0, 2))
+    k = min(len(fell), len(rose))
+    for rows, change in ((fell[:k], [-1, 0, 1]), (rose[-k:], [1, 0, -1])):
+        moves[rows] += np.array(change, np.int32)
+    memory.count[0, :, :, 1, :, 0] = moves.reshape(40, 21, 8, 3)
+    for one, other in zip(before, targets(experience(batch, memory, "cpu"), advantage, 0.03), strict=True):
+        assert torch.equal(one, other)
+    moves[rose[-k:]] += np.array([1, 0, -1], np.int32)  # and now more of them fell
+    memory.count[0, :, :, 1, :, 0] = moves.reshape(40, 21, 8, 3)
+    assert not torch.equal(before.advantage, targets(experience(batch, memory, "cpu"), advantage, 0.03).advantage)
+
+
 def test_pairs_are_drawn_in_proportion_to_their_weights() -> None:
     running = torch.tensor([[0, 1, 1, 4]]).to(torch.int64) * (1 << 38)
     draws = torch.from_numpy(np.random.Generator(np.random.Philox(1)).random((1, 40_000)))
@@ -206,8 +228,10 @@ def test_a_device_that_is_not_there_is_refused() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("objective", [0, VWAP])
 def test_the_network_closes_the_gap_beats_every_rule_and_is_patient_first(objective: int) -> None:
-    problems = [with_objective(solvable_problem(pov), objective) for pov in POVS]
-    found = train(stack(problems), TrainSettings(seed=7))
+    """Seeds 2 and 3 crossed early at POV 20 % while a cell's targets saw only the alphas that followed it."""
+    cases = [(0.05, 7), (0.10, 7), (0.20, 7), (0.20, 2), (0.20, 3)]
+    problems = [with_objective(solvable_problem(pov), objective) for pov, _ in cases]
+    found = train(stack(problems), TrainSettings(), seeds=[seed for _, seed in cases])
     for i, problem in enumerate(problems):
         policy = network_policy(problem, of(found.weights, i))
         got = grade(problem, policy)
@@ -216,7 +240,4 @@ def test_the_network_closes_the_gap_beats_every_rule_and_is_patient_first(object
         if objective != VWAP:
             assert got.excess < 0.035
             crossed = traded(problem, policy, AGGRESSIVE)
-            asked = (
-                5 if problem.pov < 0.2 else 1
-            )  # at 20 % some seeds cross early at next to no cost: docs/placement.md
-            assert crossed[27:].sum() > asked * crossed[:27].sum()
+            assert crossed[27:].sum() > 5 * crossed[:27].sum()
