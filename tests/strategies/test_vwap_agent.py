@@ -184,9 +184,11 @@ def test_own_volume_never_passes_the_participation_cap_whatever_the_weights(agen
 
     def check():
         nonlocal at_start
-        if market.now < market.parents[0].order.start:
+        parent = market.parents[0]
+        if market.now < parent.order.start:
             at_start = market.volume("X")
-        assert sum(size for _, _, _, size in market.fills) <= 0.05 * (market.volume("X") - at_start)
+        filled = sum(size for _, _, _, size in market.fills)
+        assert filled <= parent.done + parent.open <= 0.05 * (market.volume("X") - at_start)
 
     market.run(agent, after_each_step=check)
 
@@ -258,6 +260,19 @@ def scripted(agent):
     market.put(100, 101)
     agent.on_start(market)  # type: ignore[arg-type]
     return market
+
+
+def test_at_the_participation_cap_not_a_share_more_is_sent(tmp_path):
+    agent = made(always(tmp_path / "a.agent", 5), limits=Limits(finish_s=110), participation=0.0333)
+    market = scripted(agent)
+    market.go_on(agent, until=OPEN + 5 * SECOND)
+    begun = market.volume("X")
+    market.go_on(agent, until=OPEN + 40 * SECOND)
+    market._move = lambda strategy: None  # nobody trades any more
+    market.go_on(agent, until=OPEN + 50 * SECOND)
+    parent, volume = market.parents[0], market.volume("X") - begun
+    assert int(0.0333 * (volume - 100)) <= parent.done + parent.open <= int(0.0333 * volume)
+    assert 500 < parent.done < parent.order.size
 
 
 def test_near_its_limit_an_order_shows_nothing_and_crosses_nothing(tmp_path):
