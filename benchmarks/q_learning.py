@@ -31,6 +31,7 @@ from engine.learning.q_learning import TableSettings, train_table
 from engine.q_network import Weights
 
 POVS, SEEDS = (0.05, 0.10, 0.20), (1, 2, 3, 4, 5)
+LARGEST = 1000.0  # ratio of late to early aggression that is told; beyond it there is next to none early
 TABLES = {
     "table, Algorithm 1 as printed": TableSettings(),
     "table, Algorithm 1 from the end": TableSettings(order="end"),
@@ -93,7 +94,7 @@ def graded(problem: Problem, policy: np.ndarray) -> dict[str, float]:
         "excess": round(got.excess, 5),
         "gap_closed": round(got.gap_closed, 5),
         "over_best_rule": round(best - got.cost, 4),
-        "late_over_early": round(float(late / max(early, 1e-9)), 1),
+        "late_over_early": round(min(float(late / max(early, 1e-9)), LARGEST), 1),
     }
 
 
