@@ -154,6 +154,7 @@ def test_a_training_that_was_cut_off_anywhere_goes_on_with_the_same_bits(tmp_pat
     assert same(whole, train(problems, QUICK, checkpoint=tmp_path))
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_a_checkpoint_that_gives_the_same_bits(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys; from pathlib import Path\n"
