@@ -1,6 +1,7 @@
 """The agent: the laws of the house, its limits under any weights on any venue, and what it does near its limit."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from engine.instruments import Instrument
 from engine.learning import placement_problem
 from engine.learning.agent_export import export_agent, problem_of
 from engine.orders import TimeInForce
+from engine.parent import ParentOrder
 from engine.q_network import Weights, best_allowed, q_values
 from engine.strategy import MILLISECOND, SECOND
 from engine.testing.laws import StrategyLaws
@@ -205,7 +207,7 @@ def test_with_liquidity_and_no_limit_the_parent_is_completed_by_its_end_whatever
 
 
 @quick
-@given(run=runs(), cut=st.integers(1, 119))
+@given(run=runs(), cut=st.integers(1, 1_199))
 def test_a_strategy_restored_from_a_snapshot_goes_on_as_if_nothing_had_happened(agents, run, cut):
     market, which, limits, terms = run
     again = ToyMarket(
@@ -215,7 +217,7 @@ def test_a_strategy_restored_from_a_snapshot_goes_on_as_if_nothing_had_happened(
     market.run(made(agents[which], limits=limits, **terms))
     first, second = (made(agents[which], limits=limits, **terms) for _ in range(2))
     first.on_start(again)  # type: ignore[arg-type]
-    again.go_on(first, until=OPEN + cut * SECOND)
+    again.go_on(first, until=OPEN + cut * 100 * MILLISECOND)  # also amid a step of the agent's
     second.state = msgspec.msgpack.decode(msgspec.msgpack.encode(first.state), type=AgentProgress)
     second.on_start(again)  # type: ignore[arg-type]
     again.go_on(second)
@@ -241,6 +243,23 @@ def test_the_network_is_told_what_training_told_it_and_its_choice_is_the_greedy_
         q_values(*agent.weights, common, each, q)
         chosen = chooser.choose(t, left / problem.lots, float(problem.alpha[a]), allowed)
         assert chosen == best_allowed(q, np.array(allowed)) or not any(allowed)
+
+
+@pytest.mark.parametrize(("side", "leans"), [("buy", 0.5), ("sell", -0.5)])
+def test_a_forecast_that_favours_a_seller_is_against_a_buyer(tmp_path, side, leans):
+    desk: Any = SimpleNamespace(
+        quote=lambda symbol: SimpleNamespace(bid_size=300, ask_size=100),
+        signal=lambda symbol: SimpleNamespace(probabilities=(0.1, 0.3, 0.6)),  # down, none, up
+    )
+    order = ParentOrder(symbol="X", side=1 if side == "buy" else -1, size=100, start=OPEN, end=CLOSE)
+    for number, (forecast, model) in enumerate([("imbalance", ""), ("model", "a.model"), ("model", "")]):
+        folder = tmp_path / f"{number}.agent"
+        random_agent(folder, 1, forecast=forecast, lean_edge=0.2)
+        agent = made(folder, side=side)
+        agent.probes = (SimpleNamespace(symbol="X", model=model),)  # type: ignore[assignment]
+        assert agent.lean(order, desk) == pytest.approx(leans if forecast == "imbalance" or model else 0.0)
+        states = [agent.chooser.alpha_state(lean) for lean in (-0.5, 0.0, 0.5)]
+        assert states == [0, 1, 2]  # alpha is -1, 0 and 1 in these agents
 
 
 class Scripted(ToyMarket):
