@@ -25,13 +25,16 @@ from engine.learning.placement_env import simulate
 from engine.learning.placement_problem import AGGRESSIVE, DEEPER, NEAR, VWAP, Problem, step_cost, with_objective
 
 POVS = (0.05, 0.10, 0.20)
+some = settings(max_examples=settings().max_examples // 2)  # a problem is a hundred draws
 
 
+@some
 @given(problem=problems())
 def test_the_optimum_is_that_of_plain_recursion(problem: Problem) -> None:
     assert solve(problem).cost == pytest.approx(plain_optimum(problem), abs=1e-12)
 
 
+@some
 @given(problem=problems(), data=st.data())
 def test_no_policy_costs_less_than_the_optimum(problem: Problem, data: st.DataObject) -> None:
     best = solve(problem).cost
@@ -40,6 +43,7 @@ def test_no_policy_costs_less_than_the_optimum(problem: Problem, data: st.DataOb
     assert min(exact_cost(problem, one) for one in [tried, *fixed_rules(problem).values()]) >= best - 1e-12
 
 
+@some
 @given(problem=problems(), data=st.data())
 def test_looking_ahead_and_looking_back_count_the_same_cost(problem: Problem, data: st.DataObject) -> None:
     """Half-spreads paid in each state, by how often it is met, are the expected cost: none is lost on the way."""
@@ -53,6 +57,7 @@ def test_looking_ahead_and_looking_back_count_the_same_cost(problem: Problem, da
     assert total == pytest.approx(exact_cost(problem, action), abs=1e-12)
 
 
+@some
 @given(problem=problems(), data=st.data())
 def test_every_lot_is_traded_or_left(problem: Problem, data: st.DataObject) -> None:
     action = data.draw(tables(problem))
@@ -65,6 +70,7 @@ def test_every_lot_is_traded_or_left(problem: Problem, data: st.DataObject) -> N
     assert (np.diff(running) <= 1e-12).all()
 
 
+@some
 @given(problem=problems(risk=False), data=st.data())
 def test_vwap_and_arrival_differ_by_the_same_for_every_policy(problem: Problem, data: st.DataObject) -> None:
     """What the market pays does not depend on us, also after our finish. An aversion to risk would tell them apart."""

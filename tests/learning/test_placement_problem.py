@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_problems import plain_cost, problems
 
@@ -29,9 +29,11 @@ from engine.learning.placement_problem import (
 )
 
 POVS = (0.05, 0.10, 0.20)
+some = settings(max_examples=settings().max_examples // 2)
 draws = st.floats(0, 1, exclude_max=True)
 
 
+@some
 @given(problem=problems(), data=st.data())
 def test_a_step_is_what_the_docs_say_in_plain_python(problem: Problem, data: st.DataObject) -> None:
     t = data.draw(st.integers(0, problem.steps - 1))
@@ -48,6 +50,7 @@ def test_a_step_is_what_the_docs_say_in_plain_python(problem: Problem, data: st.
     assert problem.alpha_move[a, :b].sum() <= move + 1e-12
 
 
+@some
 @given(problem=problems(risk=False), seed=st.integers(0, 10_000))
 def test_drift_is_what_the_price_went_against_every_lot(problem: Problem, seed: int) -> None:
     """Paid over the arrival price, lot by lot, and for a vwap less what the market paid: not step by step."""
@@ -94,6 +97,7 @@ def test_inputs_stand_in_the_networks_order() -> None:
     assert common == pytest.approx([0.10, 0.05, 1, -1])
 
 
+@some
 @given(problem=problems())
 def test_a_batch_gives_back_its_problems(problem: Problem) -> None:
     batch = stack([problem, problem._replace(pov=0.3)])

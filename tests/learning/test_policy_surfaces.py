@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_problems import problems, tables
 
@@ -16,6 +16,7 @@ from engine.learning.policy_surfaces import KINDS, alpha_spread, kind_of, networ
 from engine.q_network import Weights, values
 
 seeds = st.integers(0, 10_000)
+some = settings(max_examples=settings().max_examples // 4)  # a problem is a hundred draws
 
 
 def rng(seed: int) -> np.random.Generator:
@@ -42,6 +43,7 @@ def test_a_surface_is_made_of_the_very_values_that_an_agent_would_compute(inputs
         assert np.array_equal(found[t, left, a], asked)
 
 
+@some
 @given(problem=problems(), seed=seeds)
 def test_what_a_state_is_worth_does_not_change_what_is_preferred_in_it(problem: Problem, seed: int) -> None:
     value = random_values(problem, seed)
@@ -50,6 +52,7 @@ def test_what_a_state_is_worth_does_not_change_what_is_preferred_in_it(problem: 
         np.testing.assert_allclose(one, same, atol=1e-9)  # NaN, where nothing can rest, equals NaN
 
 
+@some
 @given(problem=problems(), seed=seeds)
 def test_a_kind_that_is_always_chosen_is_preferred_and_one_that_never_is_is_not(problem: Problem, seed: int) -> None:
     found = surfaces(problem, random_values(problem, seed))
@@ -59,6 +62,7 @@ def test_a_kind_that_is_always_chosen_is_preferred_and_one_that_never_is_is_not(
     assert (found.aggressive[crossing < 1e-12] < 0).all()
 
 
+@some
 @given(problem=problems(), seed=seeds)
 def test_alpha_is_spread_as_it_moves(problem: Problem, seed: int) -> None:
     spread = alpha_spread(problem)
@@ -67,6 +71,7 @@ def test_alpha_is_spread_as_it_moves(problem: Problem, seed: int) -> None:
     np.testing.assert_allclose(spread[-1], problem.alpha_start @ moved, atol=1e-12)
 
 
+@some
 @given(problem=problems(), data=st.data())
 def test_a_style_accounts_for_every_lot_and_for_the_cost(problem: Problem, data: st.DataObject) -> None:
     action = data.draw(tables(problem))
@@ -89,6 +94,7 @@ def test_twap_is_half_aggressive_all_the_way() -> None:
     assert found.last_third / found.first_two_thirds == pytest.approx(7 / 13)
 
 
+@some
 @given(problem=problems(), factor=st.floats(0, 1), less=st.floats(0, 1))
 def test_passive_orders_that_fill_more_often_are_never_worse_to_have(
     problem: Problem, factor: float, less: float
@@ -99,6 +105,7 @@ def test_passive_orders_that_fill_more_often_are_never_worse_to_have(
     assert costs[1] >= costs[2] - 1e-12
 
 
+@some
 @given(problem=problems())
 def test_fills_as_they_were_are_the_problem_as_it_was(problem: Problem) -> None:
     assert np.array_equal(with_fill(problem, 1.0).fill, problem.fill)

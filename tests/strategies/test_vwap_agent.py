@@ -140,7 +140,7 @@ def runs(draw, **fixed):
     return market, draw(st.integers(0, 5)), limits, terms
 
 
-quick = settings(max_examples=40, deadline=None)
+quick = settings(max_examples=settings().max_examples // 4)
 
 
 @quick
