@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from farmed import FARMER, POINTS, bits, learn_and_die, tickers
@@ -14,7 +15,7 @@ from farmed import FARMER, POINTS, bits, learn_and_die, tickers
 from engine.agent_model import load_agent
 from engine.errors import ConfigError
 from engine.learning.farm import Done, OneByOne, joined, run_farm
-from engine.learning.farm_folder import Farm
+from engine.learning.farm_folder import Farm, gap_closed
 from engine.learning.vwap_results import load_results
 
 
@@ -53,6 +54,8 @@ def test_costs_lie_between_the_optimum_and_what_anybody_can_lose() -> None:
         for run in done.runs:
             assert run.optimum <= run.best_rule <= run.twap
             assert run.optimum <= run.cost
+            closed = [gap_closed(msgspec.structs.replace(run, cost=cost)) for cost in (run.twap, run.optimum)]
+            assert closed == pytest.approx([0, 1])
 
 
 def test_a_pool_of_processes_gives_the_same_bits_as_one_after_the_other() -> None:
@@ -60,6 +63,12 @@ def test_a_pool_of_processes_gives_the_same_bits_as_one_after_the_other() -> Non
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         found = list(run_farm(tickers(*povs), FARMER, pool))
     assert bits(found) == bits(serial(*povs))
+
+
+def test_seconds_of_a_chunk_are_shared_by_its_runs() -> None:
+    readings = iter([10.0, 16.0])
+    (done,) = run_farm(tickers(0.05, 0.1, 0.2, size=3), FARMER._replace(seconds=lambda: next(readings)), OneByOne())
+    assert [run.seconds for run in done.runs] == [2.0, 2.0, 2.0]
 
 
 @pytest.mark.slow
