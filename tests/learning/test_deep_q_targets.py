@@ -17,9 +17,8 @@ from engine.learning.placement_problem import stack  # noqa: E402
 from engine.learning.policy_surfaces import network_values  # noqa: E402
 from engine.q_network import Weights  # noqa: E402
 
-SETTINGS: dict[str, Any] = {
-    "episodes": 6_000, "rounds": 6, "settle": 6, "steps": 60, "batch": 64, "snapshots": 2, "average": 0.98, "refresh": 10,
-}  # fmt: skip
+SETTINGS: dict[str, Any] = {"episodes": 6_000, "rounds": 6, "settle": 6, "steps": 60, "batch": 64}
+SETTINGS |= {"snapshots": 2, "average": 0.98, "refresh": 10}
 
 
 def test_values_and_placements_of_a_small_problem_become_the_exact_ones() -> None:
@@ -53,5 +52,6 @@ def test_steps_count_through_all_rounds_and_the_rate_falls_with_them(monkeypatch
 
 def test_targets_are_made_anew_as_often_as_is_asked_for() -> None:
     batch = stack([small_problem()])
-    often, seldom = (train(batch, TrainSettings(**(SETTINGS | {"refresh": refresh}))) for refresh in (10, 60))
+    seldom_told: dict[str, Any] = SETTINGS | {"refresh": 60}
+    often, seldom = (train(batch, TrainSettings(**told)) for told in (SETTINGS, seldom_told))
     assert not np.array_equal(often.weights.w1, seldom.weights.w1)
