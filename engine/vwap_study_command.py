@@ -50,7 +50,8 @@ def vwap_study_command(name: str, out: Path | None, output: Output, *, null: boo
             trials += study(arms, one.subject, one.windows, venue, feed_of, tell)
     if out is not None:
         write_trials(out, trials)
-    say(output, *_answer(config, trials, out, null=null))
+    market = _market(null, synthetic=any(tape.manifest.synthetic for one in work for tape in one.subject.days))
+    say(output, *_answer(config, trials, out, market, null=null))
     return OK
 
 
@@ -90,7 +91,7 @@ def _null(tape: Tape, seed: int, stock: int, day: int) -> Tape:
 
 
 def _answer(
-    config: VwapStudyConfig, trials: list[Trial], out: Path | None, *, null: bool
+    config: VwapStudyConfig, trials: list[Trial], out: Path | None, market: str, *, null: bool
 ) -> tuple[dict[str, object], list[str]]:
     names, judged = [arm.name for arm in config.arms], config.judged
     parts = views.split(trials, config.block, every_size=config.every_size)
@@ -99,7 +100,7 @@ def _answer(
     sentences = [say_it(part.label, judged, rows) for part, rows in zip(parts, found, strict=True) if part.is_whole]
     versus = [row for rows in found for row in rows]
     lines = [
-        f"{config.name}: {', '.join(names)}; venue of {config.venue}, impact on; {_market(null)}",
+        f"{config.name}: {', '.join(names)}; venue of {config.venue}, impact on; {market}",
         *(f"{one.symbol}: {views.days_of(trials, one.symbol)}" for one in config.stocks),
         f"parents of {config.windows.each_s // 60} minutes, at most {config.participation:.0%} of volume, "
         f"buy and sell paired; models held out: {config.held_out}",
@@ -117,11 +118,14 @@ def _answer(
 def _told(row: views.Versus) -> dict[str, object]:
     """With its effects by name: JSON would make lists of them."""
     parts = {name: one._asdict() for name, one in row.parts.items()}
-    return {**row._asdict(), "slippage": row.slippage._asdict(), "parts": parts, "cost": row.cost._asdict()}
+    effects = {name: getattr(row, name)._asdict() for name in ("slippage", "cost", "deviation")}
+    return {**row._asdict(), "parts": parts, **effects}
 
 
-def _market(null: bool) -> str:
-    return "a null market: moves drawn anew, no alpha" if null else "markets as recorded"
+def _market(null: bool, *, synthetic: bool) -> str:
+    if null:
+        return "a null market: moves drawn anew, no alpha"
+    return "SYNTHETIC days, no recorded market" if synthetic else "markets as recorded"
 
 
 def _find(name: str) -> Path:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.curve_views import Grid
-from engine.learning.paired_effects import Effect, bootstrap, differences
+from engine.learning.paired_effects import Effect, bootstrap, differences, spread_difference
 from engine.learning.parent_study import Trial
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -16,7 +16,7 @@ PARTS = ("spread_bp", "impact_bp", "timing_bp", "completion_bp")
 ARM_HEAD = ("", "arm", "parents", "slippage", "sd", "5 %", "25 %", "50 %", "75 %", "95 %", "spread", "impact", "timing",
             "completion", "fees", "crossed", "not done")  # fmt: skip
 VERSUS_HEAD = ("", "against", "windows", "slippage", "95 % interval", "detectable", "spread", "impact", "timing",
-               "completion", "with fees", "95 % interval")  # fmt: skip
+               "completion", "with fees", "95 % interval", "sd", "95 % interval")  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -38,6 +38,7 @@ class Versus(NamedTuple):
     slippage: Effect
     parts: dict[str, Effect]  # of the slippage, by ``PARTS``
     cost: Effect  # fees included
+    deviation: Effect  # of the standard deviation of slippage, over parents
 
 
 def split(trials: Sequence[Trial], block: int, *, every_size: bool) -> list[Part]:
@@ -73,7 +74,12 @@ def versus(part: Part, judged: str, arms: Sequence[str], *, seed: int, draws: in
         slippage, windows = effect(base, lambda t: t.slippage_bp)
         parts = {name: effect(base, lambda t, name=name: getattr(t, name))[0] for name in PARTS}
         mean = float(np.mean([t.slippage_bp for t in part.trials if t.arm == base]))
-        rows.append(Versus(part.label, base, mean, windows, slippage, parts, effect(base, lambda t: t.cost_bp)[0]))
+        cost = effect(base, lambda t: t.cost_bp)[0]
+        deviation = spread_difference(
+            part.trials, judged, base, lambda t: t.slippage_bp,
+            block=part.block, rng=np.random.Generator(np.random.Philox(seed)), draws=draws,
+        )  # fmt: skip
+        rows.append(Versus(part.label, base, mean, windows, slippage, parts, cost, deviation))
     return rows
 
 
@@ -100,7 +106,7 @@ def versus_grid(rows: Sequence[Versus], judged: str) -> Grid:
         [
             row.label, row.base, str(row.windows), f"{row.slippage.mean:+.2f}", _interval(row.slippage),
             f"{row.slippage.detectable:.2f}", *(_starred(row.parts[name]) for name in PARTS),
-            f"{row.cost.mean:+.2f}", _interval(row.cost),
+            f"{row.cost.mean:+.2f}", _interval(row.cost), f"{row.deviation.mean:+.2f}", _interval(row.deviation),
         ]
         for row in rows
     ]  # fmt: skip

@@ -89,10 +89,49 @@ def bootstrap(means: Mapping[str, Floats], *, block: int, rng: np.random.Generat
     return Effect(float(mean), float(np.std(drawn / count, ddof=1)), float(low), float(high))
 
 
+def spread_difference(
+    trials: Sequence[T],
+    arm: str,
+    base: str,
+    cost_bp: Callable[[T], float],
+    *,
+    block: int,
+    rng: np.random.Generator,
+    draws: int,
+) -> Effect:
+    """Standard deviation of an arm's costs less that of another's, bp; the same windows are drawn for both."""
+    ours, theirs = (_moments(trials, name, cost_bp) for name in (arm, base))
+    stocks = [np.concatenate([ours[symbol], theirs[symbol]], axis=1) for symbol in sorted(ours)]
+    drawn = np.zeros((draws, 6))
+    for one in stocks:
+        drawn += np.concatenate(list(_sums(one, min(block, len(one)), rng, draws)))
+    whole = np.concatenate(stocks).sum(axis=0)
+    mean, many = (_deviation(sums[..., :3]) - _deviation(sums[..., 3:]) for sums in (whole, drawn))
+    low, high = np.percentile(many, INTERVAL)
+    return Effect(float(mean), float(np.std(many, ddof=1)), float(low), float(high))
+
+
+def _moments(trials: Sequence[T], arm: str, cost_bp: Callable[[T], float]) -> dict[str, Floats]:
+    """For each stock, in order of time, count, sum and sum of squares of an arm's costs: float64[windows, 3]."""
+    sums: dict[str, dict[tuple[str, int], Floats]] = {}
+    for t in trials:
+        if t.arm == arm:
+            windows, cost = sums.setdefault(t.symbol, {}), cost_bp(t)
+            windows[t.day, t.window] = windows.get((t.day, t.window), np.zeros(3)) + np.array([1.0, cost, cost * cost])
+    return {symbol: np.array([windows[key] for key in sorted(windows)]) for symbol, windows in sums.items()}
+
+
+def _deviation(sums: Floats) -> Floats:
+    """Of count, sum and sum of squares along the last axis; 0 of a single observation."""
+    n, total, squares = np.moveaxis(sums, -1, 0)
+    return np.sqrt(np.maximum(squares - total * total / n, 0.0) / np.maximum(n - 1, 1))
+
+
 def _sums(x: Floats, block: int, rng: np.random.Generator, draws: int) -> Iterator[Floats]:
-    """Sums of resampled x: as many blocks as cover it, which start anywhere and go around the end; the last is cut."""
+    """Sums over the first axis of resampled x: as many blocks as cover it, which start anywhere and go around the end;
+    the last is cut."""
     n, blocks = len(x), -(-len(x) // block)
-    total = np.concatenate([[0.0], np.cumsum(np.concatenate([x, x]))])
+    total = np.concatenate([np.zeros_like(x[:1]), np.cumsum(np.concatenate([x, x]), axis=0)])
     whole, cut = (total[size : size + n] - total[:n] for size in (block, n - (blocks - 1) * block))
     for start in range(0, draws, AT_ONCE):
         starts = rng.integers(0, n, (min(AT_ONCE, draws - start), blocks))
