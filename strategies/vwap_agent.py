@@ -16,7 +16,7 @@ order takes what is displayed, up to ``latch`` of the parent ahead of what the s
 before once it has that or nothing is left within the limit.
 
 **Limits that no weights overrule:** own volume never passes the participation cap, no child is beyond the limit price,
-an order behind its schedule by more than ``most_behind`` crosses what is beyond half of that, and in its last
+an order behind its schedule by more than ``most_behind`` crosses what is then beyond half of that, and in its last
 ``finish_s`` seconds all is due, as deep as needed. Cap and limit price are stronger than completion.
 """
 
@@ -30,7 +30,7 @@ from engine import events
 from engine.agent_choice import Chooser
 from engine.agent_model import load_agent
 from engine.broker.impact import Market, Parameters, Region
-from engine.child_orders import WAIT, level_prices, place, reach, resting, take, taking
+from engine.child_orders import DEEPER, NEAR, WAIT, level_prices, place, reach, resting, take, taking
 from engine.errors import ConfigError
 from engine.parent import Parent, ParentOrder
 from engine.schedule import Schedule
@@ -77,6 +77,7 @@ class Episode(msgspec.Struct):
     step: int = -1
     placement: int = 0  # chosen for the step
     is_sent: bool = False  # the step's child went out
+    late_to: int = 0  # what must be done at once, having been far behind; 0 until then
     is_barred: bool = False  # the limit forbids to cross what is shown
     latched_to: int = 0  # what the latch may bring done up to; 0: it is open
 
@@ -183,11 +184,22 @@ class AgentWorker(ScheduleWorker):
             return
         if self._latched(parent, episode, desk):
             return
-        most = int(self.limits.most_behind * order.size)
-        if behind > most and take(parent, behind - most // 2, desk):
+        if self._is_late(parent, episode, behind, desk):
             return
         self._keep_time(parent, schedule, episode, now)
         self._place(parent, episode, desk)
+
+    def _is_late(self, parent: Parent, episode: Episode, behind: int, desk: Desk) -> bool:
+        """Once far behind, take what was then beyond half of that, look by look; whether anything is being taken."""
+        most = int(self.limits.most_behind * parent.order.size)
+        if behind > most:
+            episode.late_to = parent.target - most // 2
+        missing = episode.late_to - parent.done - taking(parent)
+        if missing < desk.instrument(parent.order.symbol).lot or not take(parent, missing, desk):
+            return False
+        if episode.placement >= 0 and self.chooser.levels[episode.placement] in (DEEPER, NEAR):
+            episode.is_sent = False  # what rested makes way
+        return True
 
     def _latched(self, parent: Parent, episode: Episode, desk: Desk) -> bool:
         """Take what has come within the limit, where it was forbidden before; whether anything is being taken."""

@@ -18,7 +18,7 @@ from engine.agent_choice import Chooser
 from engine.agent_model import AgentManifest, load_agent, save_agent
 from engine.broker.impact import Market, Propagator
 from engine.broker.models import BrokerConfig, Latency
-from engine.child_orders import DEEPER, WAIT
+from engine.child_orders import DEEPER, NEAR, WAIT
 from engine.errors import ConfigError
 from engine.instruments import Instrument
 from engine.learning import placement_problem
@@ -352,6 +352,36 @@ def test_far_behind_its_schedule_it_crosses_though_it_learned_to_wait(tmp_path):
 
     market.go_on(agent, until=OPEN + 100 * SECOND, after_each_step=check)
     assert 0 < worst <= 0.2 * 2_000 + 100  # a few looks for what is displayed and for reports
+
+
+def test_once_far_behind_it_crosses_back_to_half_of_that_though_little_is_displayed(tmp_path):
+    agent = made(always(tmp_path / "a.agent", 0), limits=Limits(finish_s=10, most_behind=0.2))
+    market = scripted(agent)
+    market.put(100, 101, size=20)  # 1 % of the parent a look
+    looks = []
+
+    def check():
+        parent = market.parents[0]
+        looks.append((parent.target, parent.done, len(market.sent)))
+
+    market.go_on(agent, until=OPEN + 100 * SECOND, after_each_step=check)
+    late = next(k for k, (target, done, _) in enumerate(looks) if target - done > 400)
+    quiet = [k for k in range(late, len(looks) - 20) if looks[late][2] < looks[k][2] == looks[k + 20][2]]
+    assert quiet, "it crosses without an end"
+    waits = quiet[0]
+    assert looks[late][0] - 200 <= looks[waits][1] < looks[late][0]
+
+
+def test_what_rested_rests_again_when_it_has_caught_up(tmp_path):
+    agent = made(
+        always(tmp_path / "a.agent", LEVELS.index(NEAR), step_s=110.0), limits=Limits(finish_s=0, most_behind=0.2)
+    )
+    market = scripted(agent)
+    market._match = lambda: None  # nothing that rests fills
+    market.go_on(agent, until=OPEN + 100 * SECOND)
+    steps = [(child.sent - OPEN - 5 * SECOND) // (11 * SECOND) for child in market.sent if child.tif is TimeInForce.GTD]
+    assert any(child.tif is TimeInForce.IOC for child in market.sent)
+    assert len(steps) > len({*steps})  # not only in the next step
 
 
 @pytest.mark.parametrize("wrong", [{"most_behind": 0.0}, {"latch": 1.5}, {"every_ms": 0}])
