@@ -120,7 +120,10 @@ def verdict(label: str, judged: str, rows: Sequence[Versus]) -> str:
     what, best = label.removesuffix(" all"), min(rows, key=lambda row: row.base_bp)
     one = best.slippage
     seen = f"a true difference of {one.detectable:.2f} bp would be seen four times in five"
-    fees = f"with fees {best.cost.mean:+.2f} bp ({_interval(best.cost)})"
+    fees = (
+        f"with fees {best.cost.mean:+.2f} bp ({_interval(best.cost)}); "
+        f"standard deviation {best.deviation.mean:+.2f} bp ({_interval(best.deviation)})"
+    )
     if one.high < 0:
         return (
             f"{what}: {judged} beats the best baseline, {best.base}, by {-one.mean:.2f} bp of slippage against VWAP "
