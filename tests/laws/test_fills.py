@@ -193,7 +193,6 @@ def test_displayed_size_is_used_once_whoever_takes_it(name, shown, takes) -> Non
 
 
 @on_both
-@settings(max_examples=100)
 @given(scenario=scenarios(tight=False, impact=False))  # basis points of a price have no mirror
 def test_the_mirrored_market_gives_the_mirrored_fills(name, scenario: Scenario) -> None:
     """Prices reflected, sides swapped: each order of ours meets the same fate."""

@@ -86,7 +86,6 @@ def asks(transcript: Transcript) -> list[int]:
     return [sight.quotes[0][1] for sight in transcript.sights]
 
 
-@settings(max_examples=150)
 @given(moving_scenarios())
 @pytest.mark.slow
 def test_one_pass_and_two_cursors_show_the_same_displaced_market(scenario: Scenario) -> None:
@@ -112,7 +111,6 @@ def test_impact_of_size_nothing_changes_nothing(name: str, scenario: Scenario) -
     assert_same(drive(BROKERS[name](), with_model), drive(BROKERS[name](), scenario))
 
 
-@settings(max_examples=100)
 @given(moving_scenarios())
 @pytest.mark.slow
 def test_a_displaced_book_less_the_displacement_is_the_recorded_one(scenario: Scenario) -> None:
@@ -133,7 +131,6 @@ def test_a_displaced_book_less_the_displacement_is_the_recorded_one(scenario: Sc
     drive(Checked, scenario)
 
 
-@settings(max_examples=100)
 @given(moving_scenarios())
 @pytest.mark.slow
 def test_as_a_cost_impact_changes_fees_and_neither_prices_nor_fills(scenario: Scenario) -> None:

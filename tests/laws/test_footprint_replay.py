@@ -216,7 +216,6 @@ def earned_by(
     return found.earned, int(np.abs(trip).sum())
 
 
-@settings(max_examples=150)
 @given(
     region=st.sampled_from(sorted(REGIONS)),
     before=st.integers(0, 2 * PRINTS),
