@@ -21,7 +21,6 @@ def _agree(data: st.DataObject, book: str) -> None:
 
 
 @pytest.mark.parametrize("book", BOOKS)
-@settings(max_examples=50)
 @given(data=st.data())
 def test_the_compiled_broker_equals_the_reference_in_any_chunking(book: str, data: st.DataObject) -> None:
     _agree(data, book)
