@@ -23,7 +23,7 @@ demo-paper: $(VENV)/.installed
 test: $(VENV)/.testing
 	$(BIN)/python -m pytest -q -n auto -m "not slow"
 
-# What `test` leaves out, and every law tried five times as often.
+# What `test` leaves out, and every law tried ten times as often.
 test-slow: $(VENV)/.testing
 	$(BIN)/python -m pytest -q -n auto -m "slow or hypothesis" --hypothesis-profile=thorough
 

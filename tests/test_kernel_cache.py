@@ -79,6 +79,7 @@ def test_another_setting_of_numba_is_another_folder(monkeypatch: pytest.MonkeyPa
     assert key() != before
 
 
+@pytest.mark.slow
 def test_no_kernel_is_kept_beside_its_source(tmp_path: Path) -> None:
     """Imported by itself, without a run or a command that could have prepared the folder."""
     code = """

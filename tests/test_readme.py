@@ -65,6 +65,7 @@ def test_the_first_strategy_runs_and_trades(capsys: Any) -> None:
     assert space["result"].fingerprint in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_command_does_what_it_should_in_the_order_given(home: Path) -> None:
     for words in commands():
         if words[0] not in ELSEWHERE:

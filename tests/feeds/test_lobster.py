@@ -213,7 +213,7 @@ def test_two_symbols_of_one_day_are_one_tape(tmp_path):
 
 # --- facts of the recorded days ---
 
-DAYS = [("AAPL", 1, 118_497, 23_658), pytest.param("AMZN", 5, 155_935, 8_974, marks=pytest.mark.slow)]
+DAYS = [("AAPL", 1, 118_497, 23_658), ("AMZN", 5, 155_935, 8_974)]
 
 
 def recorded(folder: Path, symbol: str, levels: int) -> tuple[Path, Path]:
@@ -224,6 +224,7 @@ def recorded(folder: Path, symbol: str, levels: int) -> tuple[Path, Path]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("symbol", "levels", "messages", "executions"), DAYS)
 def test_a_recorded_day_gives_the_files_book_after_every_message(recorded_data, symbol, levels, messages, executions):
     files = recorded(recorded_data, symbol, levels)

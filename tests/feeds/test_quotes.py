@@ -218,6 +218,7 @@ def test_what_cannot_be_imported_is_refused(tmp_path):
 STOCKS = [("ibm", 84_716, 153_222, 0.952), ("bac", 336_876, 843_047, 0.995)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("symbol", "trades", "quotes", "inside"), STOCKS)
 def test_three_recorded_days_come_in_whole(recorded_data, symbol, trades, quotes, inside):
     folder = recorded_data / "equities" / "lean_tick"

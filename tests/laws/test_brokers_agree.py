@@ -21,13 +21,11 @@ def _agree(data: st.DataObject, book: str) -> None:
 
 
 @pytest.mark.parametrize("book", BOOKS)
-@settings(max_examples=50)
 @given(data=st.data())
 def test_the_compiled_broker_equals_the_reference_in_any_chunking(book: str, data: st.DataObject) -> None:
     _agree(data, book)
 
 
-@settings(max_examples=100)
 @given(moving_scenarios(), st.data())
 def test_the_compiled_broker_equals_the_reference_while_we_move_the_market(scenario, data: st.DataObject) -> None:
     at = data.draw(cuts(len(scenario.tape)))
@@ -42,7 +40,6 @@ def test_the_compiled_broker_equals_the_reference_thousands_of_times(book: str, 
     _agree(data, book)
 
 
-@settings(max_examples=150)
 @given(scenarios())
 @pytest.mark.slow
 def test_one_pass_over_the_rows_gives_what_two_cursors_give(scenario) -> None:
@@ -51,7 +48,6 @@ def test_one_pass_over_the_rows_gives_what_two_cursors_give(scenario) -> None:
     assert_same(drive(ReferenceBroker, scenario), drive(ReferenceBroker, scenario, two_cursors=True))
 
 
-@settings(max_examples=100)
 @given(scenarios(one_pass=False), st.data())
 def test_cutting_the_tape_changes_nothing_with_any_latency(scenario, data: st.DataObject) -> None:
     at = data.draw(cuts(len(scenario.tape)))

@@ -8,7 +8,7 @@ from itertools import accumulate
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scenarios import compiled, scenarios
 
@@ -68,7 +68,6 @@ one_day = g.tapes("L2", days=1)
 
 
 @on_both
-@settings(max_examples=60)
 @given(
     tape=g.tapes("any", days=1), side=sides, tick=ticks, size=sizes, start=st.integers(0, 8), later=st.integers(1, 8)
 )
@@ -84,7 +83,6 @@ def test_a_later_arrival_never_fills_earlier(name, tape, side, tick, size, start
 
 
 @on_both
-@settings(max_examples=60)
 @given(tape=g.tapes("any", days=1), side=sides, tick=ticks, size=sizes, more=sizes, start=st.integers(0, 8))
 def test_adding_own_size_never_fills_the_first_part_earlier(name, tape, side, tick, size, more, start) -> None:
     small = play(BROKERS[name](), tape, [NOTHING] * start + [order(side, tick, size)])
@@ -93,7 +91,6 @@ def test_adding_own_size_never_fills_the_first_part_earlier(name, tape, side, ti
 
 
 @on_both
-@settings(max_examples=60)
 @given(tape=g.tapes("any", days=1), side=sides, tick=ticks, other=ticks, size=sizes, start=st.integers(0, 8))
 def test_an_order_of_another_account_before_ours_never_helps_us(name, tape, side, tick, other, size, start) -> None:
     ours = [NOTHING] * (start + 1) + [order(side, tick, size)]
@@ -103,7 +100,6 @@ def test_an_order_of_another_account_before_ours_never_helps_us(name, tape, side
 
 
 @on_both
-@settings(max_examples=60)
 @given(
     tape=g.tapes("any", days=1), side=sides, tick=ticks, worse=st.integers(0, 3), size=sizes, start=st.integers(0, 8)
 )
@@ -116,7 +112,6 @@ def test_better_price_then_earlier_place_fills_first(name, tape, side, tick, wor
 
 
 @on_both
-@settings(max_examples=60)
 @given(tape=g.tapes("any", days=1), side=sides, tick=ticks, size=sizes, start=st.integers(0, 8), data=st.data())
 def test_no_queue_model_is_more_pessimistic_than_pessimistic(name, tape, side, tick, size, start, data) -> None:
     program = [NOTHING] * start + [order(side, tick, size)]
@@ -134,7 +129,6 @@ def _quoted(rows: list[tuple], **instrument) -> Tape:
 
 
 @on_both
-@settings(max_examples=60)
 @given(ahead=st.integers(1, 50), trades=st.lists(st.integers(1, 20), max_size=12), size=st.integers(1, 30))
 def test_an_order_never_fills_before_the_size_ahead_of_it_has_traded(name, ahead, trades, size) -> None:
     """At a touch that never changes the fill has a closed form: what traded beyond the size ahead."""
@@ -147,7 +141,6 @@ def test_an_order_never_fills_before_the_size_ahead_of_it_has_traded(name, ahead
 
 
 @on_both
-@settings(max_examples=60)
 @given(
     ahead=st.integers(1, 50),
     trades=st.lists(st.integers(1, 20), max_size=12),
@@ -173,7 +166,6 @@ def test_two_orders_share_each_trade_by_price_then_time(name, ahead, trades, siz
 
 
 @on_both
-@settings(max_examples=60)
 @given(
     shown=st.lists(st.integers(1, 30), min_size=1, max_size=6),
     takes=st.lists(st.tuples(st.integers(0, 1), st.integers(1, 20)), min_size=6, max_size=6),
@@ -193,7 +185,6 @@ def test_displayed_size_is_used_once_whoever_takes_it(name, shown, takes) -> Non
 
 
 @on_both
-@settings(max_examples=100)
 @given(scenario=scenarios(tight=False, impact=False))  # basis points of a price have no mirror
 def test_the_mirrored_market_gives_the_mirrored_fills(name, scenario: Scenario) -> None:
     """Prices reflected, sides swapped: each order of ours meets the same fate."""

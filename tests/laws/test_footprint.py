@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace as replace_fields
 from scenarios import assert_same, compiled, moving_scenarios, scenarios
@@ -86,14 +86,12 @@ def asks(transcript: Transcript) -> list[int]:
     return [sight.quotes[0][1] for sight in transcript.sights]
 
 
-@settings(max_examples=150)
 @given(moving_scenarios())
 @pytest.mark.slow
 def test_one_pass_and_two_cursors_show_the_same_displaced_market(scenario: Scenario) -> None:
     assert_same(drive(ReferenceBroker, scenario), drive(ReferenceBroker, scenario, two_cursors=True))
 
 
-@settings(max_examples=60)
 @given(moving_scenarios(one_pass=False), st.data())
 def test_cutting_the_tape_leaves_the_same_footprint(scenario: Scenario, data: st.DataObject) -> None:
     at = data.draw(cuts(len(scenario.tape)))
@@ -101,7 +99,6 @@ def test_cutting_the_tape_leaves_the_same_footprint(scenario: Scenario, data: st
 
 
 @on_both
-@settings(max_examples=60)
 @given(scenario=scenarios(one_pass=False, impact=False))
 def test_impact_of_size_nothing_changes_nothing(name: str, scenario: Scenario) -> None:
     days = {
@@ -112,7 +109,6 @@ def test_impact_of_size_nothing_changes_nothing(name: str, scenario: Scenario) -
     assert_same(drive(BROKERS[name](), with_model), drive(BROKERS[name](), scenario))
 
 
-@settings(max_examples=100)
 @given(moving_scenarios())
 @pytest.mark.slow
 def test_a_displaced_book_less_the_displacement_is_the_recorded_one(scenario: Scenario) -> None:
@@ -133,7 +129,6 @@ def test_a_displaced_book_less_the_displacement_is_the_recorded_one(scenario: Sc
     drive(Checked, scenario)
 
 
-@settings(max_examples=100)
 @given(moving_scenarios())
 @pytest.mark.slow
 def test_as_a_cost_impact_changes_fees_and_neither_prices_nor_fills(scenario: Scenario) -> None:
@@ -191,7 +186,6 @@ def test_without_trades_of_anybody_nothing_moves(name: str) -> None:
 
 
 @on_both
-@settings(max_examples=40)
 @given(rests=st.lists(st.integers(2, 8), min_size=1, max_size=3), size=st.integers(25, 50))
 def test_a_shift_alone_fills_nobody(name: str, rests: list[int], size: int) -> None:
     offers = [order(-1, ticks, 5) for ticks in rests]

@@ -177,7 +177,6 @@ def rounding(children: np.ndarray) -> float:
     return np.abs(children).sum() * 0.5 / 1e4
 
 
-@settings(max_examples=60)
 @given(segments=rates, last=st.integers(1, 15), omega=st.sampled_from((0.42, 0.55, 0.675, 0.9)))
 def test_with_linear_impact_no_round_trip_at_rates_that_last_for_cells_earns_anything(
     segments: list[tuple[int, int]], last: int, omega: float
@@ -187,7 +186,6 @@ def test_with_linear_impact_no_round_trip_at_rates_that_last_for_cells_earns_any
     assert found.earned <= rounding(children)
 
 
-@settings(max_examples=60)
 @given(
     region=st.sampled_from(sorted(REGIONS)),
     buying=st.integers(20, 300),
@@ -216,7 +214,6 @@ def earned_by(
     return found.earned, int(np.abs(trip).sum())
 
 
-@settings(max_examples=150)
 @given(
     region=st.sampled_from(sorted(REGIONS)),
     before=st.integers(0, 2 * PRINTS),
@@ -237,7 +234,6 @@ def test_where_there_is_no_spread_a_small_sale_before_a_large_purchase_earns_a_l
     assert 0.3 < earned / traded < 0.5  # bp of what it trades, as a share costs 10,000
 
 
-@settings(max_examples=50)
 @given(
     region=st.sampled_from(sorted(REGIONS)),
     side=st.sampled_from((1, -1)),
@@ -254,7 +250,6 @@ def test_no_trip_within_a_cell_or_across_one_end_earns_in_however_many_children(
     assert replay(trip, propagator(REGIONS[region]), size=CELL // PRINTS).earned <= rounding(trip)
 
 
-@settings(max_examples=60)
 @given(moving_scenarios())
 def test_a_propagator_too_small_for_a_tick_changes_nothing(scenario: Scenario) -> None:
     tiny = Propagator(
@@ -267,14 +262,12 @@ def test_a_propagator_too_small_for_a_tick_changes_nothing(scenario: Scenario) -
     assert_same(drive(compiled(), left), drive(compiled(), right))
 
 
-@settings(max_examples=60)
 @given(moving_scenarios(one_pass=False), st.data())
 def test_the_compiled_broker_leaves_the_same_footprint_in_any_chunking(scenario: Scenario, data: st.DataObject) -> None:
     at = data.draw(cuts(len(scenario.tape)))
     assert_same(drive(compiled(), scenario, at), drive(compiled(), scenario))
 
 
-@settings(max_examples=60)
 @given(moving_scenarios())
 def test_the_compiled_broker_leaves_the_same_footprint_with_one_cursor_and_with_two(scenario: Scenario) -> None:
     assume(scenario.config.latency.entry != 0)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from scenarios import scenarios
 
 from engine.journal import RecordKind
@@ -41,7 +41,6 @@ def _lives(records: np.ndarray) -> dict[tuple[int, int], list[np.void]]:
     return lives
 
 
-@settings(max_examples=150)
 @given(scenarios(one_pass=False))
 def test_orders_make_only_legal_transitions_and_ends_are_final(scenario: Scenario) -> None:
     for life in _lives(drive(ReferenceBroker, scenario).records).values():
@@ -50,7 +49,6 @@ def test_orders_make_only_legal_transitions_and_ends_are_final(scenario: Scenari
             assert after in MAY_FOLLOW[before], f"{after} after {before}"
 
 
-@settings(max_examples=150)
 @given(scenarios(one_pass=False))
 def test_every_order_ends_exactly_once_and_its_sizes_add_up(scenario: Scenario) -> None:
     for life in _lives(drive(ReferenceBroker, scenario).records).values():
@@ -69,7 +67,6 @@ def test_every_order_ends_exactly_once_and_its_sizes_add_up(scenario: Scenario) 
         assert left == 0
 
 
-@settings(max_examples=150)
 @given(scenarios(one_pass=False))
 def test_fills_are_numbered_from_1_and_time_never_goes_back(scenario: Scenario) -> None:
     records = drive(ReferenceBroker, scenario).records
@@ -82,7 +79,6 @@ def test_fills_are_numbered_from_1_and_time_never_goes_back(scenario: Scenario) 
         assert numbers == list(range(1, len(numbers) + 1))
 
 
-@settings(max_examples=150)
 @given(scenarios(one_pass=False))
 def test_an_order_fills_only_later_than_the_row_that_caused_it(scenario: Scenario) -> None:
     records = drive(ReferenceBroker, scenario).records
@@ -92,7 +88,6 @@ def test_an_order_fills_only_later_than_the_row_that_caused_it(scenario: Scenari
             assert r["ts"] >= sent[int(r["account"]), int(r["order_no"])]
 
 
-@settings(max_examples=150)
 @given(scenarios(one_pass=False, tight=False))
 @pytest.mark.slow
 def test_an_order_never_pays_more_than_its_limit(scenario: Scenario) -> None:
@@ -106,7 +101,6 @@ def test_an_order_never_pays_more_than_its_limit(scenario: Scenario) -> None:
             assert r["side"] * (limits[key] - r["price"]) >= 0
 
 
-@settings(max_examples=150)
 @given(scenarios(one_pass=False))
 def test_cash_positions_and_profit_add_up_to_the_last_unit(scenario: Scenario) -> None:
     made = []
@@ -123,7 +117,6 @@ def test_cash_positions_and_profit_add_up_to_the_last_unit(scenario: Scenario) -
         assert sum(ledger.flow.values()) == sum(ledger.cash.values()) - sum(ledger.start.values())
 
 
-@settings(max_examples=150)
 @given(scenarios(one_pass=False, tight=False))
 @pytest.mark.slow
 def test_what_strategies_have_heard_at_the_end_is_what_the_venue_did(scenario: Scenario) -> None:
@@ -139,7 +132,6 @@ def test_what_strategies_have_heard_at_the_end_is_what_the_venue_did(scenario: S
             assert broker.cash(account, currency) == cash
 
 
-@settings(max_examples=200)
 @given(scenarios("L2", one_pass=False, tight=False))
 @pytest.mark.slow
 def test_makers_never_get_more_of_a_trade_row_than_it_traded(scenario: Scenario) -> None:

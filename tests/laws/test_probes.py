@@ -67,7 +67,6 @@ def test_an_attached_strategy_is_shown_the_signals_of_a_replay(model: str, data:
 
 
 @pytest.mark.slow
-@settings(max_examples=100)
 @given(data=st.data())
 def test_probes_agree_with_the_plain_broker_hundreds_of_times(model: str, data: st.DataObject) -> None:
     agree(data, data.draw(st.sampled_from(("", model))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import accumulate
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scenarios import compiled
 
@@ -33,7 +33,6 @@ late = st.lists(st.tuples(st.integers(0, 60), st.integers(-5, 200)), min_size=1,
 cuts = st.lists(st.integers(1, 59), max_size=5)
 
 
-@settings(max_examples=100)
 @given(late, cuts)
 def test_with_recorded_latency_a_timer_sees_the_rows_received_by_then(steps, at) -> None:
     tape = _tape(steps)
@@ -53,7 +52,6 @@ def test_with_recorded_latency_a_timer_sees_the_rows_received_by_then(steps, at)
         assert sight.quotes == [(99 + count, 199 + count, 5, 5) if count else (0, 0, 0, 0)]
 
 
-@settings(max_examples=100)
 @given(late, cuts)
 def test_with_recorded_latency_each_quote_wakes_when_it_is_received(steps, at) -> None:
     tape = _tape(steps)

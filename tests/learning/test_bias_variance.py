@@ -45,6 +45,7 @@ def test_the_truth_itself_has_neither_bias_nor_variance() -> None:
     assert part.variance == pytest.approx(0, abs=1e-15)
 
 
+@pytest.mark.slow
 def test_more_trees_have_less_variance_and_shallow_ones_more_bias() -> None:
     pytest.importorskip("sklearn", reason="the extra `learn` is not installed")
     parts = bias_variance(problem(7, 1_200, known=True), rng(8), draws=3)

@@ -122,6 +122,7 @@ def test_an_existing_folder_is_kept_unless_told_otherwise(trained: Path, capsys:
     assert "holds no training, so it is not overwritten" in told
 
 
+@pytest.mark.slow
 def test_a_training_that_fails_leaves_nothing(
     small_tape: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -89,7 +89,6 @@ def test_any_flipped_bit_is_refused(model: Path, scratch: Path, name: str, place
     refused(scratch)
 
 
-@settings(max_examples=40)
 @given(name=st.sampled_from(FILES), part=st.floats(0, 1, exclude_max=True), extra=st.binary(max_size=3))
 def test_any_cut_or_lengthened_file_is_refused(
     model: Path, scratch: Path, name: str, part: float, extra: bytes
@@ -100,7 +99,6 @@ def test_any_cut_or_lengthened_file_is_refused(
     refused(scratch)
 
 
-@settings(max_examples=40)
 @given(name=st.sampled_from(FILES), data=st.binary(max_size=300))
 def test_any_other_content_is_refused(model: Path, scratch: Path, name: str, data: bytes) -> None:
     (copied(model, scratch) / name).write_bytes(data)

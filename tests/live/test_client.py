@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import zmq
 from fake_broker import FakeRole
+from forgetful_path import forgetful, free_address
 from in_threads import session
 
 import engine.live
@@ -18,6 +19,7 @@ from engine import events
 from engine.errors import RunError, StrategyError
 from engine.events import Filled, Quote
 from engine.live import messages as m
+from engine.live import silence
 from engine.live.client import Client
 from engine.live_config import Live
 from engine.tape import Tape
@@ -73,6 +75,19 @@ def test_ten_lines_subscribe_and_trade(context: zmq.Context[Any], role: FakeRole
     told = [event for event in heard if isinstance(event, (Quote, events.Trade))]
     assert told[-1].ts_event == tape.rows["ts_event"][-1]
     assert sum(isinstance(event, events.Trade) for event in told) == (tape.rows["kind"] == 8).sum()
+
+
+def test_a_program_whose_paths_were_forgotten_connects_anew(
+    tape: Tape, role: FakeRole, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SILENT_NS", 2_500_000_000)  # a Hello is sent again each second
+    there = Live(feed=free_address(), recovery=free_address(), orders=free_address())
+    with session(tape, role, there) as context, forgetful(there.feed, there.recovery, there.orders) as paths:
+        live = Live(feed=paths[0], recovery=paths[1], orders=paths[2])
+        with Client("desk", live=live, plain=True, context=context) as desk:
+            desk.buy("XYZ", shares=100, limit=desk.quote("XYZ").ask)
+            wait(desk, Filled)
+    assert role.broker.positions["XYZ"] == 100
 
 
 def test_without_history_the_books_are_where_the_market_is_and_nothing_old_is_told(desk: Client, tape: Tape) -> None:

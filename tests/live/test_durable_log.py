@@ -55,7 +55,6 @@ def refuses(path: Path) -> bool:
 # --- what was committed is there --------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40)
 @given(sessions=st.lists(st.lists(a_commit, max_size=4), max_size=3))
 def test_what_was_committed_comes_back_in_order_and_numbered_from_1(tmp_path_factory, sessions):
     path, expected = tmp_path_factory.mktemp("logs") / "log.sqlite", []

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny_feed import STREAM, TinyFeed, tiny_tape
@@ -157,7 +157,6 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(panel_parts, "PANEL_PART", 16)  # a day of three levels comes in two parts
 
 
-@settings(max_examples=80)
 @given(weather=weathers, seed=st.integers(0, 2**32), n=st.integers(1, 300))
 def test_what_is_taken_is_the_tape_whatever_the_network_does(weather: Weather, seed: int, n: int) -> None:
     tape = tiny_tape(seed, n)
@@ -174,7 +173,6 @@ def test_what_is_taken_is_the_tape_whatever_the_network_does(weather: Weather, s
         assert panel.tobytes() == tape.panels[name].tobytes()
 
 
-@settings(max_examples=40)
 @given(weather=weathers, seed=st.integers(0, 2**32))
 def test_a_request_is_repeated_only_after_a_while_and_another_made_only_after_its_answer(weather, seed: int) -> None:
     session = Session(TinyFeed(tiny_tape(seed, 200)), weather).run()
@@ -185,7 +183,6 @@ def test_a_request_is_repeated_only_after_a_while_and_another_made_only_after_it
             assert type(earlier[0]) is not WantRows or session.next_seq_at[then] > earlier[0].first
 
 
-@settings(max_examples=40)
 @given(weather=weathers, seed=st.integers(0, 2**32))
 def test_what_is_held_is_bounded(weather: Weather, seed: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

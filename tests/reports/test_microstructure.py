@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine.cli import main
@@ -71,7 +71,6 @@ def quoted_trades(
 
 
 @given(st.data())
-@settings(max_examples=40)
 @pytest.mark.slow
 def test_the_size_of_chunks_changes_nothing(data: st.DataObject) -> None:
     tape = drawn(data)
@@ -79,7 +78,6 @@ def test_the_size_of_chunks_changes_nothing(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=40)
 def test_a_shift_in_time_changes_nothing(data: st.DataObject) -> None:
     tape, by = drawn(data), data.draw(st.integers(-(10**12), 10**17))
     rows = np.array(tape.rows)
@@ -89,7 +87,6 @@ def test_a_shift_in_time_changes_nothing(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=40)
 def test_the_mirrored_market_buys_what_this_one_sells_and_is_otherwise_the_same(data: st.DataObject) -> None:
     tape = drawn(data)
     rows, mirrored = np.array(tape.rows), np.array(tape.rows)
@@ -123,7 +120,6 @@ def test_the_mirrored_market_buys_what_this_one_sells_and_is_otherwise_the_same(
 
 
 @given(st.data(), st.integers(2, 9))
-@settings(max_examples=40)
 def test_other_units_of_size_change_sizes_alone(data: st.DataObject, factor: int) -> None:
     tape = drawn(data)
     rows = np.array(tape.rows)
@@ -137,7 +133,6 @@ def test_other_units_of_size_change_sizes_alone(data: st.DataObject, factor: int
 
 
 @given(st.data())
-@settings(max_examples=40)
 def test_each_instrument_is_measured_as_if_alone(data: st.DataObject) -> None:
     tape = drawn(data)
     for one in microstructure(tape):
@@ -145,7 +140,6 @@ def test_each_instrument_is_measured_as_if_alone(data: st.DataObject) -> None:
 
 
 @given(st.data())
-@settings(max_examples=60)
 def test_cells_cover_each_session_once(data: st.DataObject) -> None:
     tape = drawn(data)
     cells = cells_of(tape)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from plain_walk import PlainWalk
 
@@ -26,7 +26,6 @@ def measured(tape: Tape, number: int) -> tuple[w.Walk, np.ndarray, np.ndarray, n
 
 
 @given(st.data())
-@settings(max_examples=150)
 def test_the_walk_follows_the_plain_rules_on_any_tape(data: st.DataObject) -> None:
     tape = data.draw(tapes(unit_ns=data.draw(UNITS)))
     if not len(tape) or not len(cells_of(tape).start):

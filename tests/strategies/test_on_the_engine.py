@@ -79,7 +79,6 @@ terms = st.fixed_dictionaries(
 
 
 @given(seed=st.integers(0, 10**6), terms=terms, make=st.sampled_from([Twap, VwapSchedule]))
-@settings(max_examples=40)
 def test_what_the_journal_says_keeps_the_parents_terms(seed, terms, make):
     tape = small_market(seed)
     told = order(**terms)
