@@ -23,6 +23,7 @@ from engine.testing import generators as g
 from engine.testing.drive import Scenario, drive
 from engine.testing.generators import Step
 from engine.testing.reference import ReferenceBroker
+from engine.testing.reference_book import Book, Row
 
 SLOW_WAY = BrokerConfig(latency=Latency(feed=1, entry=2, response=3), impact=NoImpact())
 NO_LIMITS = RiskConfig(stale_ns=0, collar_ppm=0, max_notional=0)
@@ -63,6 +64,14 @@ def never_ahead(behind: Filled, ahead: Filled, most: int = 2**60) -> bool:
     return all(min(behind.by(ts), most) <= ahead.by(ts) for ts in behind.times)
 
 
+def shows_nothing(tape: Tape, ts: int, side: int) -> bool:
+    """Whether a side of the first instrument's book was empty, where only its best levels are observed."""
+    book = Book(tape.manifest.instruments[0].levels)
+    for row in tape.rows[(tape.rows["instrument"] == 0) & (tape.rows["ts_event"] <= ts)]:
+        book.apply(Row(*row.item()))
+    return book.levels > 0 and not book.real(side)
+
+
 sides, ticks, sizes = st.sampled_from((1, -1)), st.integers(-3, 3), st.sampled_from((2, 10, 80))
 one_day = g.tapes("L2", days=1)
 
@@ -79,6 +88,8 @@ def test_a_later_arrival_never_fills_earlier(name, tape, side, tick, size, start
         return  # an order that was refused cannot be first
     if any(r["kind"] == RecordKind.ACCEPT and r["ts"] < tape.sessions[0][0] for r in early):
         return  # what rests at the open meets a book of before it only with the next row, what arrives then at once
+    if any(r["kind"] == RecordKind.ACCEPT and shows_nothing(tape, int(r["ts"]), side) for r in late):
+        return  # it knows its place; one that rested beyond the observed levels is not told that these are empty
     assert never_ahead(Filled(late), Filled(early))
 
 
