@@ -27,9 +27,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.broker.impact import Impact, Market
-from engine.compiled import compiled
 from engine.errors import ConfigError
-from engine.fill_table import FillArrays, fill_chance
+from engine.fill_table import FillArrays
+from engine.learning.mean_chances import add_chances
 from engine.learning.own_impact import OwnImpact, own_impact
 from engine.learning.placement_problem import AGGRESSIVE, ARRIVAL, DEEPER, NEAR, VWAP, WAIT, Problem, make_problem
 from engine.learning.step_facts import StepFacts
@@ -262,7 +262,7 @@ def fill_by_state(days: Days, states: AlphaStates, lot: float, horizon_s: Floats
         every = max(1, len(own) // ENOUGH)
         shown = shown_part(days.displayed, table.imbalance_edges, SIZE * lot)
         sizes = parts_of(SIZE * lot) / days.mean_trade
-        _add_chances(*table[:5], shown, own[::every], state[::every], LEVEL, sizes, horizon_s, total, count)
+        add_chances(*table[:5], shown, own[::every], state[::every], LEVEL, sizes, horizon_s, total, count)
     fill = total / np.maximum(count, 1.0)
     passive = (LEVEL == NEAR) | (LEVEL == DEEPER)
     fill[:, passive] = np.minimum(fill[:, passive], CAP)
@@ -277,22 +277,3 @@ def shown_part(displayed: Displayed, imbalance_edges: Floats, size: Floats) -> F
     for i in np.unique(cell):
         found[i] = part[cell == i].mean(axis=0)
     return found
-
-
-@compiled
-def _add_chances(
-    imbalance_edges, touch_edges, sizes, horizons, probability, shown, own, state, level, parts, horizon_s, total, count
-):  # fmt: skip
-    for i in range(own.size):
-        count[state[i]] += 1.0
-        cell = np.searchsorted(imbalance_edges, own[i], side="right")
-        for t in range(horizon_s.size):
-            for p in range(level.size):
-                if level[p] == AGGRESSIVE:
-                    total[t, p, state[i]] += shown[cell, p]
-                elif level[p] != WAIT:
-                    for part in range(parts.shape[1]):
-                        total[t, p, state[i]] += fill_chance(
-                            imbalance_edges, touch_edges, sizes, horizons, probability, level[p], own[i], np.nan,
-                            parts[p, part], horizon_s[t],
-                        ) / parts.shape[1]  # fmt: skip

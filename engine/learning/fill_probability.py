@@ -28,7 +28,8 @@ from numpy.typing import NDArray
 
 from engine.errors import ConfigError
 from engine.fill_table import DEEPER, NEAR, FillArrays
-from engine.learning.virtual_orders import NEVER, Placements
+from engine.learning.fill_times import NEVER
+from engine.learning.virtual_orders import Placements
 from engine.strategy import SECOND
 
 Floats = NDArray[np.float64]

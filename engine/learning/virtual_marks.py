@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from engine.errors import ConfigError
 from engine.fill_table import LEVELS
 from engine.learning.features import Samples
-from engine.learning.virtual_orders import NEVER, Placements
+from engine.learning.fill_times import NEVER
+from engine.learning.virtual_orders import Placements
 from engine.strategy import SECOND
 
 Floats = NDArray[np.float64]

@@ -25,17 +25,16 @@ from numpy.typing import NDArray
 from engine.broker.impact import NoImpact
 from engine.broker.models import BrokerConfig, Fees, Latency, Queue, RiskConfig
 from engine.broker.simulated import SimulatedBroker
-from engine.compiled import compiled
 from engine.errors import ConfigError, TapeError
 from engine.fill_table import DEEPER, NEAR
 from engine.journal import RecordKind
+from engine.learning.fill_times import NEVER, when_done
 from engine.orders import OrderFlag
 from engine.run import KeptJournal
 from engine.spelling import did_you_mean
 from engine.strategy import SECOND
 from engine.tape import Flag, Kind, Tape
 
-NEVER = 1 << 62  # the time at which an order is done that is not
 POST_ONLY = int(OrderFlag.POST_ONLY)
 NO_GATES = RiskConfig(
     stale_ns=0, max_size=0, max_notional=0, collar_ppm=0, max_open=0, max_open_account=0, self_trade="allow"
@@ -209,18 +208,6 @@ def _told(records: NDArray[np.void], facts: list[tuple[int, ...]], sizes: Ints) 
     ts, level, side, price, own, other, spread = np.ascontiguousarray(np.array(facts, np.int64).reshape(-1, 7).T)
     done = np.full((len(facts), len(sizes)), NEVER)
     filled = records[records["kind"] == RecordKind.FILL]
-    _when_done(*(filled[name].astype(np.int64) for name in ("order_no", "ts", "size")), sizes, done)
+    when_done(*(filled[name].astype(np.int64) for name in ("order_no", "ts", "size")), sizes, done)
     accepted = records["order_no"][records["kind"] == RecordKind.ACCEPT] - 1
     return Placements(sizes, ts, level, side, price, own, other, spread, done).some(accepted)
-
-
-@compiled
-def _when_done(number, ts, size, sizes, done):
-    """The times at which orders' fills, in order, came to each of the sizes: into ``done`` [orders, sizes]."""
-    total = np.zeros(done.shape[0], np.int64)
-    for f in range(number.size):
-        n = number[f] - 1
-        total[n] += size[f]
-        for k in range(sizes.size):
-            if sizes[k] <= total[n] and done[n, k] == NEVER:
-                done[n, k] = ts[f]

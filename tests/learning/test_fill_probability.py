@@ -20,8 +20,9 @@ from engine.learning.fill_probability import (
     wilson_error,
 )
 from engine.learning.fill_scores import Blocks, Crossings, score_all
+from engine.learning.fill_times import NEVER
 from engine.learning.fills_study import within_day
-from engine.learning.virtual_orders import NEVER, Placements
+from engine.learning.virtual_orders import Placements
 from engine.strategy import SECOND
 
 HORIZONS = np.array([5.0, 20, 60])

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from engine.errors import ConfigError
 from engine.fill_table import DEEPER, NEAR
+from engine.learning.fill_times import NEVER
 from engine.learning.kept_places import with_kept_places
-from engine.learning.virtual_orders import NEVER, Placements
+from engine.learning.virtual_orders import Placements
 from engine.strategy import SECOND
 
 EVERY, STEP, KEPT = 5, 10, 3

@@ -16,7 +16,8 @@ from engine.broker.simulated import SimulatedBroker
 from engine.errors import ConfigError, TapeError
 from engine.fill_table import DEEPER, NEAR
 from engine.instruments import Instrument
-from engine.learning.virtual_orders import NEVER, NO_GATES, mean_trade, place_virtual_orders
+from engine.learning.fill_times import NEVER
+from engine.learning.virtual_orders import NO_GATES, mean_trade, place_virtual_orders
 from engine.run import run
 from engine.strategy import SECOND, Strategy
 from engine.tape import ROW, Flag, Kind, Manifest, Tape
