@@ -26,6 +26,7 @@ from engine.farm_progress import Telling
 from engine.forest_command import stock_tapes
 from engine.kernel_cache import ensure
 from engine.learning.calibrate import Calibrated, calibrate
+from engine.learning.checkpoints import code
 from engine.learning.farm import Chunk, Farmer, OneByOne, Posed, Source, chunks_of, run_farm
 from engine.learning.farm_folder import Farm, gap_closed
 from engine.learning.farm_learner import Learner
@@ -58,7 +59,7 @@ def train_command(
     sources = sources_of(config)
     chunks = chunks_of(sources, size=config.batch)
     farm = Farm(
-        folder, name=config.name, identity=f"{msgspec.json.encode(config).decode()} {device}",
+        folder, name=config.name, identity=f"{msgspec.json.encode(config).decode()} {device} {code()}",
         settings=_settings(config), device="cpu, 1 thread" if device == "cpu" else device,
     )  # fmt: skip
     farm.begin()

@@ -105,6 +105,7 @@ def day(folder: Path) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_a_tape_gives_omega_and_impulses_that_a_config_takes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

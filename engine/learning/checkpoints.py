@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ class Checkpoints:
     def _check(self, path: Path, manifest: Checkpoint) -> None:
         if manifest.training != self.training:
             raise _Foreign(
-                f"{path}: belongs to a training with other problems, settings or seeds; "
+                f"{path}: belongs to a training with other problems, settings, seeds or code; "
                 "name another folder or remove this one"
             )
 
@@ -103,8 +104,17 @@ class _Foreign(ConfigError):
 
 def fingerprint(problems: Problem, settings: msgspec.Struct, seeds: NDArray[np.uint64]) -> str:
     """BLAKE2b-256 of all that a training depends on."""
-    hashed = hashlib.blake2b(msgspec.json.encode(settings), digest_size=32)
+    hashed = hashlib.blake2b(msgspec.json.encode(settings) + code().encode(), digest_size=32)
     for array in (*problems, seeds):
         one = np.ascontiguousarray(array)
         hashed.update(f"{one.dtype.str}{one.shape}{digest(one.tobytes())}".encode())
+    return hashed.hexdigest()
+
+
+@cache
+def code() -> str:
+    """BLAKE2b-256 of the sources that trainings are made of: what other code began would end as neither's."""
+    hashed = hashlib.blake2b(digest_size=32)
+    for file in sorted(Path(__file__).parent.glob("*.py")):
+        hashed.update(digest(file.read_bytes()).encode())
     return hashed.hexdigest()

@@ -68,8 +68,8 @@ class Farm:
             file.write_text(self._mark)
         elif not file.is_file() or file.read_text() != self._mark:
             raise ConfigError(
-                f"{self.folder} holds something else than the beginning of this training; choose another --out folder, "
-                "or --overwrite"
+                f"{self.folder} holds something else than the beginning of this training by this version of the code; "
+                "choose another --out folder, or --overwrite"
             )
 
     def is_done(self, chunk: Chunk) -> bool:

@@ -5,8 +5,9 @@ A fill at p is a way from the VWAP, over the mid as recorded (m) and the mid as 
     p - VWAP  =  (m - VWAP)  +  (d - m)  +  (p - d)
                    timing        impact      spread
 
-``timing`` is when it traded, ``impact`` also holds what the broker charges a fill beside its price, ``spread`` also
-holds levels taken beyond the touch and is negative where more was earned than paid. What is left undone at the parent's
+with mids after the rows of the fill's own time. ``timing`` is when it traded, ``impact`` also holds what the broker charges a fill beside its price, ``spread`` also
+holds levels taken beyond the touch and is negative where more was earned than paid; where a move of the mid fills a
+resting order, ``spread`` has the move, so that in a market without alpha ``timing`` is 0 in the mean. What is left undone at the parent's
 end counts as taken at the other side's displaced touch: ``completion`` is that price against the VWAP. The displaced
 touch is what an onlooker saw: one more strategy of the run, which never trades.
 """
@@ -42,10 +43,9 @@ class Touch(NamedTuple):
     bid: Ints
     ask: Ints
 
-    def at(self, ts: Ints, *, before: Ints | bool = False) -> Ints:
-        """Index of the last touch at each time (where ``before``: strictly before it); -1 where there is none yet."""
-        left, right = (np.searchsorted(self.ts, ts, side=side) - 1 for side in ("left", "right"))
-        return np.where(before, left, right)
+    def at(self, ts: Ints, *, before: bool = False) -> Ints:
+        """Index of the last touch at each time (``before``: strictly before it); -1 where there is none yet."""
+        return np.searchsorted(self.ts, ts, side="left" if before else "right") - 1
 
 
 class Parts(NamedTuple):
@@ -109,8 +109,7 @@ def parts_of(
     fills = records[mine & np.isin(records["order_no"], cost.children)]
     price, size, maker = fills["price"], fills["size"], (fills["flags"] & 1).astype(bool)
     vwap = cost.interval_vwap / instrument.quoted(1)
-    # a resting order is filled by a row, which the touch does not show yet; an arriving one comes after its rows
-    mid, moved = (_mid(touch, fills["ts"], maker, price) for touch in (recorded, displaced))
+    mid, moved = (_mid(touch, fills["ts"], price) for touch in (recorded, displaced))
     worth = vwap * cost.size  # price units times size units
     per = 1e4 * cost.side / worth
     money = 1e4 / float(worth * instrument.money)
@@ -124,11 +123,11 @@ def parts_of(
     )
 
 
-def _mid(touch: Touch, ts: Ints, before: Ints | bool, otherwise: Ints) -> NDArray[np.float64]:
+def _mid(touch: Touch, ts: Ints, otherwise: Ints) -> NDArray[np.float64]:
     """Mids at some times; where there was no touch yet, the price paid: then all of it is timing."""
     if not len(touch.ts):
         return otherwise.astype(np.float64)
-    at = touch.at(ts, before=before)
+    at = touch.at(ts)
     return np.where(at >= 0, (touch.bid[at] + touch.ask[at]) / 2, otherwise)
 
 

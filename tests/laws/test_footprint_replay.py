@@ -141,6 +141,7 @@ def test_a_parent_that_begins_with_a_cell_leaves_the_macro_form_at_every_end_dur
     assert found.replayed[ends] == pytest.approx(found.macro[ends], rel=0.005)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)
 @given(cells=st.integers(0, 3), **PARENTS)
 def test_only_the_first_quarter_of_a_cell_is_short_of_the_macro_form(cells: int, **parent: Any) -> None:

@@ -85,6 +85,7 @@ def test_a_sigmoid_in_relus_place_is_noticed(found: Study) -> None:
     assert {v.claim: v.verdict for v in exhibit.verdicts}["ReLU loses less of it"] == FAILS
 
 
+@pytest.mark.slow
 def test_the_command_leaves_files_and_a_page_with_the_same_numbers_for_the_same_seed(
     found: Study, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

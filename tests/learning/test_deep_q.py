@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from engine.errors import ConfigError  # noqa: E402
+from engine.learning import checkpoints  # noqa: E402
 from engine.learning.bellman_targets import drawn, experience, targets  # noqa: E402
 from engine.learning.deep_q import Trained, TrainSettings, train  # noqa: E402
 from engine.learning.exact_policy import exact_cost, fixed_rules, grade, solve, traded  # noqa: E402
@@ -183,10 +184,14 @@ def test_what_a_kill_left_half_written_or_damaged_is_passed_over(tmp_path: Path)
     assert not (tmp_path / ".round-000009.abc").exists()
 
 
-def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(stack([solvable_problem(0.1)]), QUICK, checkpoint=tmp_path)
-    with pytest.raises(ConfigError, match="belongs to a training with other problems, settings or seeds"):
+    other = "belongs to a training with other problems, settings, seeds or code"
+    with pytest.raises(ConfigError, match=other):
         train(stack([solvable_problem(0.2)]), QUICK, checkpoint=tmp_path)
+    monkeypatch.setattr(checkpoints, "code", lambda: "that of another version")
+    with pytest.raises(ConfigError, match=other):
+        train(stack([solvable_problem(0.1)]), QUICK, checkpoint=tmp_path)
 
 
 def test_a_ticker_that_stops_early_is_left_as_it_is_while_others_learn() -> None:

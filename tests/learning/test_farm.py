@@ -58,6 +58,7 @@ def test_costs_lie_between_the_optimum_and_what_anybody_can_lose() -> None:
             assert closed == pytest.approx([0, 1])
 
 
+@pytest.mark.slow
 def test_a_pool_of_processes_gives_the_same_bits_as_one_after_the_other() -> None:
     povs = 0.05, -1.0, 0.1, 0.2, 1.0
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:

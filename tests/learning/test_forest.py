@@ -103,9 +103,10 @@ def test_a_signal_that_looks_ahead_beats_the_best_forecast() -> None:
     assert gap[AUC] > 3 * error[AUC]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "within", "grown"),
-    [(15_000, 0.03, SMALL), pytest.param(400_000, 0.01, ForestSettings(), marks=pytest.mark.slow)],
+    [(15_000, 0.03, SMALL), (400_000, 0.01, ForestSettings())],
 )
 def test_labels_of_pure_noise_cannot_be_forecast(n: int, within: float, grown: ForestSettings) -> None:
     data = Dataset.of([known_process(n, rng(7)).samples], 1)

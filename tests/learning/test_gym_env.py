@@ -68,10 +68,12 @@ def played_alone(problem: placement.Problem, action: np.ndarray, episodes: int) 
     env, paid = PlacementGym(problem), np.zeros(episodes)
     for episode in range(episodes):
         seen, _ = env.reset(seed=4 if episode == 0 else None)
-        done = False
+        done, steps = False, 0
         while not done:
+            assert seen[2] == pytest.approx(steps / 40)  # the time of the state that it shows
             seen, reward, done, _, _ = env.step(chosen(action, seen[None])[0])
             paid[episode] -= reward
+            steps += 1
     return paid
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from engine.errors import ConfigError
 from engine.learning.exact_policy import exact_cost, grade, grid_inputs, solve
 from engine.learning.linear_q import LinearSettings, train_linear
-from engine.learning.placement_problem import AGGRESSIVE, NEAR, WAIT, Problem, make_problem, stack, step_cost
+from engine.learning.placement_env import draws, first_alpha
+from engine.learning.placement_problem import AGGRESSIVE, NEAR, WAIT, Problem, make_problem, stack, step, step_cost
 from engine.learning.placement_problem import test_problem as solvable_problem
 from engine.learning.q_learning import TableSettings, train_table
 from engine.learning.replay_memory import empty_memory, play
@@ -181,6 +183,83 @@ def test_bad_settings_and_batches_are_refused() -> None:
         train_table(stack([solvable_problem(0.1)]), TableSettings(), seeds=[1, 2])
     with pytest.raises(ConfigError, match="must fall"):
         LinearSettings(first_rate=0.7)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.7])
+@pytest.mark.parametrize("rule", ["max", "sarsa"])
+@pytest.mark.parametrize("way", ["step", "end", "linear"])
+def test_a_few_episodes_are_those_of_plain_python(rule: Any, gamma: float, way: Any) -> None:
+    problem, terms = solvable_problem(0.2), {"rule": rule, "gamma": gamma, "seed": 5, "episodes": 60, "rounds": 3}
+    if way == "linear":
+        settings_of = LinearSettings(**terms)
+        expected = plain_values(problem, settings_of, PlainLinear(problem, settings_of)).theta
+        found = train_linear(stack([problem]), settings_of).theta[0]
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-5)  # theirs are sums in single precision
+    else:
+        settings_of = TableSettings(**terms, order=way)
+        expected = plain_values(problem, settings_of, PlainTable(problem, settings_of)).value
+        assert np.array_equal(train_table(stack([problem]), settings_of).value[0], expected)
+
+
+def plain_values(problem: Problem, rule: Any, learner: Any) -> Any:
+    """Algorithm 1 or eq 5, sentence by sentence."""
+    for episode in range(rule.episodes):
+        epsilon = rule.first_explore + (rule.last_explore - rule.first_explore) * episode / (rule.episodes - 1)
+
+        def chosen(state: tuple[int, int, int], epsilon: float = epsilon, episode: int = episode) -> int:
+            _, _, whether, which = draws(rule.seed, 0, episode, state[0])
+            if whether < epsilon:
+                return int(which * len(problem.size))
+            return int(np.argmax(learner.values(state)))
+
+        state, done, updates = (0, problem.lots, first_alpha(problem, rule.seed, 0, episode)), False, []
+        action = chosen(state)
+        while not done:
+            fill, move, _, _ = draws(rule.seed, 0, episode, state[0])
+            reward, remaining, alpha, done = step(problem, *state, action, fill, move)
+            later = (state[0] + 1, remaining, alpha)
+            after = 0 if done else chosen(later)
+            updates.append((state, action, reward, later, after, done))
+            if getattr(rule, "order", "step") == "step":
+                learner.update(*updates.pop(), episode)
+            state, action = later, after
+        for update in reversed(updates):
+            learner.update(*update, episode)
+    return learner
+
+
+class PlainTable:
+    def __init__(self, problem: Problem, rule: TableSettings) -> None:
+        shape = (problem.steps, problem.lots + 1, len(problem.alpha), len(problem.size))
+        self.value, self.seen, self.rule = np.full(shape, rule.first_value), np.zeros(shape), rule
+
+    def values(self, state: tuple[int, int, int]) -> np.ndarray:
+        return self.value[state]
+
+    def update(self, state: Any, action: int, reward: float, later: Any, after: int, done: bool, episode: int) -> None:
+        at, target = (*state, action), reward
+        if not done:
+            values = self.values(later)
+            target += self.rule.gamma * (values.max() if self.rule.rule == "max" else values[after])
+        self.seen[at] += 1
+        self.value[at] += self.seen[at] ** -self.rule.rate_power * (target - self.value[at])
+
+
+class PlainLinear:
+    def __init__(self, problem: Problem, rule: LinearSettings) -> None:
+        self.x, self.theta, self.rule = grid_inputs(problem).astype(float), np.zeros(8), rule
+
+    def values(self, state: tuple[int, int, int]) -> np.ndarray:
+        return self.x[state] @ self.theta[:-1] + self.theta[-1]
+
+    def update(self, state: Any, action: int, reward: float, later: Any, after: int, done: bool, episode: int) -> None:
+        target, rule = reward, self.rule
+        if not done:
+            values = self.values(later)
+            target += rule.gamma * (values.max() if rule.rule == "max" else values[after])
+        rate = rule.first_rate * (rule.last_rate / rule.first_rate) ** (episode / rule.episodes)
+        phi = np.append(self.x[state][action], 1.0)
+        self.theta += rate * (target - self.values(state)[action]) * phi
 
 
 def test_the_table_beats_twap_where_it_has_learned_from_the_end() -> None:

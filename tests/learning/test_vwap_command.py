@@ -220,6 +220,7 @@ def gap_config(tmp_path: Path, small_tape: Path) -> Path:
     return tmp_path / "gap.toml"
 
 
+@pytest.mark.slow
 def test_the_gap_is_told_for_the_agent_the_optimum_and_two_rules(
     gap_config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,7 +91,7 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("who", ["server", "client"])
+@pytest.mark.parametrize("who", [pytest.param("server", marks=pytest.mark.slow), "client"])
 def test_who_reads_slowly_outlives_a_peer_that_fills_its_queue_and_leaves(tmp_path: Path, who: str) -> None:
     tmp_path.chmod(0o700)
     command = [sys.executable, "-c", FILLS_AND_LEAVES, f"ipc://{tmp_path}/s", who]

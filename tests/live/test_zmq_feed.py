@@ -115,7 +115,9 @@ def test_a_socket_gives_the_journal_that_the_file_gives(demo_day: Tape, batch_ro
     )
 
 
-@pytest.mark.parametrize("loss", [0.0, 0.1], ids=["good", "with losses"])
+@pytest.mark.parametrize(
+    "loss", [pytest.param(0.0, id="good"), pytest.param(0.1, id="with losses", marks=pytest.mark.slow)]
+)
 def test_closes_come_with_their_panels_over_a_socket_too(loss: float) -> None:
     tape = small_rates_tape(3, 56)
     with published(tape, loss=loss) as context, joined(context) as feed:
