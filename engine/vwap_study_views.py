@@ -148,7 +148,7 @@ def null_verdict(label: str, judged: str, rows: Sequence[Versus]) -> str:
     told = ", ".join(f"{base} {one.mean:+.2f} bp ({_interval(one)})" for base, one in found.items())
     return (
         f"{what}: no alpha, but {judged} shows timing against {len(found)} of {len(rows)} arms: {told}; "
-        "one in twenty is chance, and who rests more shows the moves that filled it; more is a mistake of the study"
+        "one in twenty is chance; more is a mistake of the study"
     )
 
 

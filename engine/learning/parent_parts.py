@@ -5,11 +5,11 @@ A fill at p is a way from the VWAP, over the mid as recorded (m) and the mid as 
     p - VWAP  =  (m - VWAP)  +  (d - m)  +  (p - d)
                    timing        impact      spread
 
-with mids after the rows of the fill's own time. ``timing`` is when it traded, ``impact`` also holds what the broker charges a fill beside its price, ``spread`` also
-holds levels taken beyond the touch and is negative where more was earned than paid; where a move of the mid fills a
-resting order, ``spread`` has the move, so that in a market without alpha ``timing`` is 0 in the mean. What is left undone at the parent's
-end counts as taken at the other side's displaced touch: ``completion`` is that price against the VWAP. The displaced
-touch is what an onlooker saw: one more strategy of the run, which never trades.
+with mids after the rows of the fill's own time. ``timing`` is when it traded. ``impact`` also holds what the broker
+charges a fill beside its price. ``spread`` also holds levels taken beyond the touch, is negative where more was earned
+than paid, and holds the move of the mid that filled a resting order: without alpha ``timing`` is 0 in the mean. What
+is left undone at the parent's end counts as taken at the other side's displaced touch: ``completion`` is that price
+against the VWAP. The displaced touch is what an onlooker saw: one more strategy of the run, which never trades.
 """
 
 from __future__ import annotations

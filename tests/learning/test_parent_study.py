@@ -146,6 +146,15 @@ def test_a_model_finds_nothing_where_there_is_no_alpha():
     assert row.parts["timing_bp"].low <= 0 <= row.parts["timing_bp"].high
 
 
+def test_who_rests_shows_no_timing_where_there_is_no_alpha_though_moves_fill_it():
+    days = [null_day(wandering(seed, 20_600 + seed), np.random.default_rng(seed)) for seed in range(16)]
+    patient = {"tactics": TACTICS | {"tolerance": 0.5}}
+    resting = Arm("resting", partial(made, "strategies.vwap_schedule:VwapSchedule", patient))
+    timing = [t.timing_bp for t in studied([resting], days)]
+    of_windows = np.array([(buy + sell) / 2 for buy, sell in zip(timing[::2], timing[1::2], strict=True)])
+    assert abs(of_windows.mean()) < 2 * of_windows.std() / np.sqrt(len(of_windows))
+
+
 def test_a_study_without_impact_or_without_a_window_is_refused():
     venue = VENUE._replace(broker=BrokerConfig(impact=NoImpact()))
     with pytest.raises(ConfigError, match="with impact on; leave it on"):
