@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from rich.console import Console
 
-from engine.agent_model import Agent, load_agent
 from engine.cli import OK, Output, say
-from engine.config import Config, load
+from engine.config import load
 from engine.curve_views import Grid, grid_lines
 from engine.errors import ConfigError
 from engine.forest_command import stock_tapes
 from engine.kernel_cache import ensure
-from engine.learning.agent_export import problem_of
 from engine.learning.exact_policy import fixed_rules, solve
 from engine.learning.gap_config import GapConfig, load_gap_config
 from engine.learning.paired_effects import Effect
 from engine.learning.placement_env import network_policy
 from engine.learning.placement_gap import Gap, Ints, gap, play
 from engine.learning.placement_problem import Problem
-from engine.learning.replay_env import Episode, ReplayEnv, Terms
+from engine.learning.replay_env import Episode
+from engine.learning.replay_parents import ReplayParents
 from engine.shipped import find_config, shipped_folder
 from engine.spelling import did_you_mean
-from engine.tape import Tape
 
 HEAD = ("policy", "parents", "predicted", "replayed", "95 % interval", "fills", "prices", "moves", "done (predicted)")
 LEVEL_HEAD = ("policy", "level", "orders", "fill probability", "part filled", "spread cost", "measured")
@@ -36,9 +33,8 @@ OTHERS = ("twap", "always near 1")  # rules that are replayed beside the agent a
 def gap_command(name: str, output: Output) -> int:
     """Replay the agent of a run and a few other policies on every day, and print what was promised beside it."""
     config = load_gap_config(_find(name))
-    run_config = load(find_config(config.run), sets=config.sets)
-    agent = _agent(run_config)
-    problem = problem_of(agent)
+    parents = ReplayParents(load(find_config(config.run), sets=config.sets), config.symbol)
+    agent, problem = parents.agent, parents.problem
     policies = {"agent": network_policy(problem, agent.weights), "optimum": solve(problem).action}
     policies |= {rule: table for rule, table in fixed_rules(problem).items() if rule in OTHERS}
     days = stock_tapes(config.stock)
@@ -50,9 +46,9 @@ def gap_command(name: str, output: Output) -> int:
         for tape in days:
             if not (output.quiet or output.json):
                 console.print(f"{policy} {tape.manifest.name}", highlight=False)
-            for start in config.periods(round(agent.manifest.step_s * int(problem.steps))).starts(tape.sessions[0]):
+            for start in config.periods(parents.length_s).starts(tape.sessions[0]):
                 for side in (1, -1):
-                    episodes += play(_env(config, run_config, agent, problem, tape, start, side), table)
+                    episodes += play(parents.env(tape, start, side), table)
         found.append(_compared(policy, problem, table, episodes, config))
     trained = max((last for _, last in agent.manifest.trained), default=0)
     seen = sum(tape.sessions[0][0] <= trained for tape in days)
@@ -82,47 +78,6 @@ def verdict(one: Gap) -> str:
         f"{one.policy}: costs {abs(one.difference.mean):.2f} half-spreads {word} than predicted, "
         f"most of it by {worst[0]} ({worst[1].mean:+.2f})"
     )
-
-
-def _env(
-    config: GapConfig, run_config: Config, agent: Agent, problem: Problem, tape: Tape, start: int, side: int
-) -> ReplayEnv:
-    """A parent alone: nothing is left of another's impact, as nothing is in the problem."""
-    facts, entry = agent.manifest, run_config.strategies[0]
-    feed = importlib.import_module("feeds.replay").TapeFeed(tape)
-    return ReplayEnv(
-        problem,
-        Terms(
-            symbol=config.symbol,
-            lot_size=_lot_size(agent, tape, config.symbol),
-            half_spread=facts.half_spread,
-            step_s=facts.step_s,
-            lean_edge=facts.lean_edge,
-        ),
-        feed,
-        [start],
-        broker=run_config.broker,
-        risk=run_config.risk,
-        seed=run_config.seed,
-        side=side,
-        probes=tuple(entry.probes) if facts.forecast == "model" else (),
-    )
-
-
-def _lot_size(agent: Agent, tape: Tape, symbol: str) -> int:
-    lot = next(one.lot for one in tape.instruments if one.symbol == symbol)
-    return max(1, round(agent.manifest.lot_size / lot)) * lot
-
-
-def _agent(run_config: Config) -> Agent:
-    """The agent of the run, of a calibrated problem."""
-    folder = run_config.strategies[0].params.get("agent_folder")
-    if not isinstance(folder, str):
-        raise ConfigError(f"{run_config.name}: its strategy has no agent_folder; name a run of VwapAgent")
-    agent = load_agent(folder)
-    if agent.manifest.lot_size <= 0 or agent.manifest.half_spread <= 0:
-        raise ConfigError(f"{folder}: was trained on a problem of no market, so nothing can be replayed against it")
-    return agent
 
 
 def _compared(policy: str, problem: Problem, table: Ints, episodes: Sequence[Episode], config: GapConfig) -> Gap:

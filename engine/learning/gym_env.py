@@ -5,9 +5,10 @@ Importing this module registers ``tickwright/Placement-v0``, so both of these wo
     gymnasium.make("engine.learning.gym_env:tickwright/Placement-v0", preset="test", pov=0.10)
     gymnasium.make_vec("engine.learning.gym_env:tickwright/Placement-v0", num_envs=1000, preset="test", pov=0.10)
 
-An observation is float32[4 + 3 p]: the common inputs of ``placement_problem.inputs``, then spread cost, fill
-probability and size of each placement. An action is the placement's index. Rewards are half-spreads of the parent's
-value, by ``placement_problem.step``; no discount is meant. The many are one ``PlacementEnv``: no loop in Python.
+Presets: the solvable problem, a calibrated one (``problem_of``), and full replay (``replay_gym``). An observation is
+float32[4 + 3 p]: the common inputs of ``placement_problem.inputs``, then spread cost, fill probability and size of
+each placement. An action is the placement's index. Rewards are half-spreads of the parent's value, by
+``placement_problem.step``; no discount is meant. The many are one ``PlacementEnv``: no loop in Python.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
-from gymnasium import spaces
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
@@ -26,21 +26,11 @@ from numpy.typing import NDArray
 from engine.errors import ConfigError
 from engine.learning.exact_policy import grid_inputs
 from engine.learning.placement_env import PlacementEnv
-from engine.learning.placement_problem import (
-    COMMON,
-    PER_PLACEMENT,
-    Problem,
-    inputs,
-    nth,
-    pick,
-    stack,
-    step,
-    test_problem,
-)
+from engine.learning.placement_problem import COMMON, Problem, nth, pick, stack, step, test_problem
+from engine.learning.placement_spaces import Observation, observed, spaces_of
 from engine.learning.vwap_results import load_results
 
 ID = "tickwright/Placement-v0"
-Observation = NDArray[np.float32]
 
 
 class PlacementGym(gymnasium.Env[Observation, np.int64]):
@@ -74,9 +64,7 @@ class PlacementGym(gymnasium.Env[Observation, np.int64]):
         return self._observed(), float(reward), bool(done), False, {"remaining": self._remaining}
 
     def _observed(self) -> Observation:
-        common, each = np.empty(COMMON, np.float32), np.empty((len(self.problem.size), PER_PLACEMENT), np.float32)
-        inputs(self.problem, self._t, self._remaining, self._alpha, common, each)
-        return np.concatenate([common, each.ravel()])
+        return observed(self.problem, self._t, self._remaining, self._alpha)
 
 
 class PlacementVector(VectorEnv[Observation, NDArray[np.int64], NDArray[np.float64]]):
@@ -136,8 +124,10 @@ def problem_of(
     """
     if preset == "test":
         return test_problem(pov)
+    if preset == "replay":
+        raise ConfigError("preset 'replay' is no table of many parents; use make_vec(…, vectorization_mode='async')")
     if preset != "calibrated":
-        raise ConfigError(f"preset is {preset!r}, but must be 'test' or 'calibrated'")
+        raise ConfigError(f"preset is {preset!r}, but must be 'test', 'calibrated' or 'replay'")
     if folder is None:
         raise ConfigError("preset 'calibrated' needs folder=…, where `tickwright train vwap` left its results")
     kept = load_results(Path(folder))
@@ -159,18 +149,18 @@ def policy_table(problem: Problem, predict: Callable[[Observation], Any]) -> NDA
     return np.asarray(predict(seen.reshape(-1, seen.shape[-1])), np.int64).reshape(seen.shape[:-1])
 
 
-def spaces_of(problem: Problem) -> tuple[spaces.Space[Any], spaces.Discrete]:
-    """Of observations, with the bounds that they cannot leave, and of actions."""
-    p = len(problem.size)
-    alpha, cost = problem.alpha, problem.spread_cost
-    low = [0.0, -1.0, 0.0, alpha.min(), *[cost.min(), 0.0, 0.0] * p]
-    high = [1.0, 1.0, 1.0, alpha.max(), *[cost.max(), 1.0, problem.size.max() / problem.lots] * p]
-    return spaces.Box(np.array(low, np.float32), np.array(high, np.float32)), spaces.Discrete(p)
+def placement_gym(preset: str = "test", **terms: Any) -> gymnasium.Env[Observation, np.int64]:
+    """What ``gymnasium.make`` gives: a ``ReplayGym`` for the preset "replay", else a ``PlacementGym``."""
+    if preset != "replay":
+        return PlacementGym(preset=preset, **terms)
+    from engine.learning.replay_gym import ReplayGym  # the broker's kernels
+
+    return ReplayGym(**terms)
 
 
 if ID not in gymnasium.registry:
     gymnasium.register(
         ID,
-        entry_point="engine.learning.gym_env:PlacementGym",
+        entry_point="engine.learning.gym_env:placement_gym",
         vector_entry_point="engine.learning.gym_env:PlacementVector",
     )

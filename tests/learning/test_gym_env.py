@@ -101,7 +101,7 @@ def test_a_policy_of_observations_is_graded_by_its_table() -> None:
 
 
 def test_presets_say_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="preset is 'tset', but must be 'test' or 'calibrated'"):
+    with pytest.raises(ConfigError, match="preset is 'tset', but must be 'test', 'calibrated' or 'replay'"):
         problem_of("tset")
     with pytest.raises(ConfigError, match="preset 'calibrated' needs folder="):
         problem_of("calibrated")
