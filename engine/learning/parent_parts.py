@@ -5,11 +5,12 @@ A fill at p is a way from the VWAP, over the mid as recorded (m) and the mid as 
     p - VWAP  =  (m - VWAP)  +  (d - m)  +  (p - d)
                    timing        impact      spread
 
-with mids after the rows of the fill's own time. ``timing`` is when it traded. ``impact`` also holds what the broker
-charges a fill beside its price. ``spread`` also holds levels taken beyond the touch, is negative where more was earned
-than paid, and holds the move of the mid that filled a resting order: without alpha ``timing`` is 0 in the mean. What
-is left undone at the parent's end counts as taken at the other side's displaced touch: ``completion`` is that price
-against the VWAP. The displaced touch is what an onlooker saw: one more strategy of the run, which never trades.
+m is the mid after the rows of the fill's own time, d - m what stood of our earlier fills when it came. ``timing`` is
+when it traded. ``impact`` also holds what the broker charges a fill beside its price. ``spread`` also holds levels
+taken beyond the touch, is negative where more was earned than paid, and holds the move of the mid that filled a
+resting order: without alpha ``timing`` is 0 in the mean. What is left undone at the parent's end counts as taken at
+the other side's displaced touch: ``completion`` is that price against the VWAP. The displaced touch is what an
+onlooker saw: one more strategy of the run, which never trades.
 """
 
 from __future__ import annotations
@@ -43,9 +44,10 @@ class Touch(NamedTuple):
     bid: Ints
     ask: Ints
 
-    def at(self, ts: Ints, *, before: bool = False) -> Ints:
-        """Index of the last touch at each time (``before``: strictly before it); -1 where there is none yet."""
-        return np.searchsorted(self.ts, ts, side="left" if before else "right") - 1
+    def at(self, ts: Ints, *, before: NDArray[np.bool_] | bool = False) -> Ints:
+        """Index of the last touch at each time (where ``before``: strictly before it); -1 where there is none yet."""
+        left, right = (np.searchsorted(self.ts, ts, side=side) - 1 for side in ("left", "right"))
+        return np.where(before, left, right)
 
 
 class Parts(NamedTuple):
@@ -109,7 +111,10 @@ def parts_of(
     fills = records[mine & np.isin(records["order_no"], cost.children)]
     price, size, maker = fills["price"], fills["size"], (fills["flags"] & 1).astype(bool)
     vwap = cost.interval_vwap / instrument.quoted(1)
-    mid, moved = (_mid(touch, fills["ts"], price) for touch in (recorded, displaced))
+    mid = _mid(recorded, fills["ts"], price)
+    # the row that fills a resting order shows a touch that this very fill has moved already
+    free, met = (_mid(touch, fills["ts"], price, before=maker) for touch in (recorded, displaced))
+    moved = mid + met - free
     worth = vwap * cost.size  # price units times size units
     per = 1e4 * cost.side / worth
     money = 1e4 / float(worth * instrument.money)
@@ -123,11 +128,11 @@ def parts_of(
     )
 
 
-def _mid(touch: Touch, ts: Ints, otherwise: Ints) -> NDArray[np.float64]:
+def _mid(touch: Touch, ts: Ints, otherwise: Ints, *, before: NDArray[np.bool_] | bool = False) -> NDArray[np.float64]:
     """Mids at some times; where there was no touch yet, the price paid: then all of it is timing."""
     if not len(touch.ts):
         return otherwise.astype(np.float64)
-    at = touch.at(ts)
+    at = touch.at(ts, before=before)
     return np.where(at >= 0, (touch.bid[at] + touch.ask[at]) / 2, otherwise)
 
 
