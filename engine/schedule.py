@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import msgspec
 
@@ -53,18 +53,24 @@ class Schedule(msgspec.Struct, frozen=True):
     def over(cls, size: int, edges: Sequence[int], weights: Sequence[int], *, lot: int = 1) -> Schedule:
         """Share ``size`` (a multiple of ``lot``) out over the bins between ``edges`` by ``weights``.
 
+        At each edge the size due is the exact one rounded down to whole lots: never ahead, never a lot behind, also
+        where there are fewer lots than bins.
+
         Raises
         ------
         StrategyError
             If ``size`` is not a whole number of lots, or the edges do not increase.
+        ValueError
+            If a weight is negative, or all are 0.
         """
         if size < 1 or size % lot:
             raise StrategyError(f"size {size} is not a positive multiple of the lot, {lot}; change the order's shares")
         if len(edges) != len(weights) + 1 or any(a >= b for a, b in pairwise(edges)):
             raise StrategyError(f"a schedule needs increasing edges, one more than its {len(weights)} weights: {edges}")
-        done_by = [0]
-        for lots in largest_remainder(size // lot, weights):
-            done_by.append(done_by[-1] + lots * lot)
+        whole = sum(weights)
+        if whole <= 0 or min(weights) < 0:
+            raise ValueError(f"weights {list(weights)[:5]}… give no schedule: need all >= 0 and one > 0")
+        done_by = [size // lot * passed // whole * lot for passed in accumulate(weights, initial=0)]
         return cls(tuple(edges), tuple(done_by), lot)
 
     def target(self, ts: int) -> int:

@@ -1,7 +1,7 @@
 """Laws of sharing out: nothing lost, nothing invented, never backwards."""
 
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import pytest
 from hypothesis import given
@@ -43,6 +43,13 @@ def schedules(draw):
     return Schedule.over(draw(st.integers(1, 10**4)) * lot, edges, shares, lot=lot)
 
 
+@given(size=st.integers(1, 10**4), shares=weights, lot=st.integers(1, 100))
+def test_what_is_due_is_never_ahead_of_the_exact_schedule_and_never_a_lot_behind(size, shares, lot):
+    due = Schedule.over(size * lot, range(len(shares) + 1), shares, lot=lot).done_by
+    for done, passed in zip(due, accumulate(shares, initial=0), strict=True):
+        assert 0 <= Fraction(size * lot * passed, sum(shares)) - done < lot
+
+
 @given(schedule=schedules(), data=st.data())
 def test_a_schedule_runs_from_nothing_to_all_in_whole_lots_and_never_back(schedule, data):
     first, last = schedule.edges[0], schedule.edges[-1]
@@ -66,6 +73,12 @@ def test_at_each_edge_the_target_is_what_was_due(schedule):
 def test_half_a_lot_cannot_be_scheduled():
     with pytest.raises(StrategyError, match="size 150 is not a positive multiple of the lot, 100"):
         Schedule.over(150, [0, 1], [1], lot=100)
+
+
+@pytest.mark.parametrize("shares", [[0, 0], [2, -1]])
+def test_weights_that_give_no_schedule_are_refused(shares):
+    with pytest.raises(ValueError, match="give no schedule"):
+        Schedule.over(100, [0, 1, 2], shares)
 
 
 def test_edges_must_increase():
