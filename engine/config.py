@@ -202,7 +202,7 @@ def make_strategies(config: Config) -> tuple[list[Strategy], list[StrategyConfig
         except ConfigError as error:
             raise ConfigError(f"{config.name}: {at}.probes: {error}") from None
         strategies.append(strategy)
-        spelled = {"params": msgspec.to_builtins(params, enc_hook=str), "probes": list(strategy.probes)}
+        spelled = {"params": msgspec.to_builtins(strategy.params, enc_hook=str), "probes": list(strategy.probes)}
         entries.append(msgspec.structs.replace(entry, **spelled))
     return strategies, entries
 

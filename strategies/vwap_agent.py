@@ -10,14 +10,16 @@
 What the network is told is what it was told in training (``engine.agent_choice``); alpha is what a forecast of the kind
 that the agent was trained with says against the order: a probe's, 0 without one, or the touch's imbalance.
 
-**Near its limit** the order says nothing of it: a placement that the limit price forbids cannot be chosen, and nothing
-rests at the limit itself. When the other side, forbidden before, shows size within the limit, a **latch** closes: the
-order takes what is displayed, up to ``latch`` of the parent ahead of what the schedule wanted then, and goes on as
-before once it has that or nothing is left within the limit.
+**Near its limit** the order says nothing of it: a placement that the limit price forbids cannot be chosen, and while
+the market is beyond the limit nothing rests there, until the last ``finish_s`` seconds. When the other side, forbidden
+before, shows size within the limit, a **latch** closes: the order takes what is displayed, up to ``latch`` of the
+parent ahead of what the schedule wanted then, and goes on as before once it has that or nothing is left within the
+limit.
 
 **Limits that no weights overrule:** own volume never passes the participation cap, no child is beyond the limit price,
-an order behind its schedule by more than ``most_behind`` crosses what is then beyond half of that, and in its last
-``finish_s`` seconds all is due, as deep as needed. Cap and limit price are stronger than completion.
+an order behind its schedule (as far as the cap lets it follow) by more than ``most_behind`` crosses what is then beyond
+half of that, and in its last ``finish_s`` seconds all is due, as deep as needed. Cap and limit price are stronger than
+completion.
 """
 
 from __future__ import annotations
@@ -108,7 +110,9 @@ class VwapAgent(Strategy):
 
     def __init__(self, params: Any = None, **fields: Any) -> None:
         super().__init__(params, **fields)
-        self.chooser = Chooser(load_agent(self.params.agent_folder, content=self.params.agent_content))
+        agent = load_agent(self.params.agent_folder, content=self.params.agent_content)
+        self.params = msgspec.structs.replace(self.params, agent_content=agent.manifest.content)
+        self.chooser = Chooser(agent)
         self.worker = AgentWorker(self)
         self.wake = self.worker.wake
 
@@ -177,29 +181,39 @@ class AgentWorker(ScheduleWorker):
             return
         is_finishing = now >= order.end - self.limits.finish_s * SECOND
         parent.target = order.size if is_finishing else schedule.target(now)
-        behind = parent.target - parent.done - taking(parent)
         if is_finishing:
-            if not take(parent, behind, desk, levels=FINISHING_LEVELS):
+            missing = parent.target - parent.done - taking(parent)
+            if not take(parent, missing, desk, levels=FINISHING_LEVELS):
                 join(parent, order.size, desk, desk.quote(order.symbol))
             return
-        if self._latched(parent, episode, desk):
-            return
-        if self._is_late(parent, episode, behind, desk):
+        if self._latched(parent, episode, desk) or self._is_late(parent, episode, desk):
+            self._make_way(episode)
             return
         self._keep_time(parent, schedule, episode, now)
         self._place(parent, episode, desk)
 
-    def _is_late(self, parent: Parent, episode: Episode, behind: int, desk: Desk) -> bool:
-        """Once far behind, take what was then beyond half of that, look by look; whether anything is being taken."""
-        most = int(self.limits.most_behind * parent.order.size)
-        if behind > most:
-            episode.late_to = parent.target - most // 2
-        missing = episode.late_to - parent.done - taking(parent)
-        if missing < desk.instrument(parent.order.symbol).lot or not take(parent, missing, desk):
-            return False
+    def status(self, status: events.Status, desk: Desk) -> None:
+        """As any schedule worker; what a halt pulls goes out again after it."""
+        super().status(status, desk)
+        assert isinstance(self.progress, AgentProgress)
+        for parent, episode in zip(self.progress.parents, self.progress.episodes, strict=True):
+            if parent.order.symbol in self.progress.halted:
+                self._make_way(episode)
+
+    def _make_way(self, episode: Episode) -> None:
+        """What rested was pulled: it goes out again in this step."""
         if episode.placement >= 0 and self.chooser.levels[episode.placement] in (DEEPER, NEAR):
-            episode.is_sent = False  # what rested makes way
-        return True
+            episode.is_sent = False
+
+    def _is_late(self, parent: Parent, episode: Episode, desk: Desk) -> bool:
+        """Once far behind, take what was then beyond half of that, look by look; whether anything is being taken."""
+        lot = desk.instrument(parent.order.symbol).lot
+        most = max(lot, int(self.limits.most_behind * parent.order.size))
+        due = min(parent.target, parent.done + parent.open + parent.room())  # as far as the cap lets it follow
+        if due - parent.done - taking(parent) > most:
+            episode.late_to = due - most // 2
+        missing = min(episode.late_to, due) - parent.done - taking(parent)
+        return missing >= lot and take(parent, missing, desk)
 
     def _latched(self, parent: Parent, episode: Episode, desk: Desk) -> bool:
         """Take what has come within the limit, where it was forbidden before; whether anything is being taken."""
@@ -214,9 +228,10 @@ class AgentWorker(ScheduleWorker):
         if episode.is_barred:
             episode.is_barred, episode.latched_to = False, min(order.size, parent.target + latch)
         coming = taking(parent)
-        if parent.done + coming >= episode.latched_to and not coming:
-            episode.latched_to = 0
         left = episode.latched_to - parent.done - coming
+        if left < desk.instrument(order.symbol).lot and not coming:
+            episode.latched_to = 0
+            return False
         return take(parent, left, desk) or (coming > 0 and episode.latched_to > 0)
 
     def _keep_time(self, parent: Parent, schedule: Schedule, episode: Episode, now: int) -> None:

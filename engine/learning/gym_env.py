@@ -27,7 +27,7 @@ from engine.errors import ConfigError
 from engine.learning.exact_policy import grid_inputs
 from engine.learning.placement_env import PlacementEnv
 from engine.learning.placement_problem import COMMON, Problem, nth, pick, stack, step, test_problem
-from engine.learning.placement_spaces import Observation, observed, spaces_of
+from engine.learning.placement_spaces import Observation, observed, placement_of, spaces_of
 from engine.learning.vwap_results import load_results
 
 ID = "tickwright/Placement-v0"
@@ -56,12 +56,17 @@ class PlacementGym(gymnasium.Env[Observation, np.int64]):
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Place; an end is a terminal state, for the end of the period is part of the problem."""
+        placement = placement_of(action, self.problem, is_over=self._is_over)
         fill, move = self.np_random.random(2)
         reward, self._remaining, self._alpha, done = step(
-            self.problem, self._t, self._remaining, self._alpha, int(action), fill, move
+            self.problem, self._t, self._remaining, self._alpha, placement, fill, move
         )
         self._t += 1
         return self._observed(), float(reward), bool(done), False, {"remaining": self._remaining}
+
+    @property
+    def _is_over(self) -> bool:
+        return self._remaining == 0 or self._t == self.problem.steps
 
     def _observed(self) -> Observation:
         return observed(self.problem, self._t, self._remaining, self._alpha)

@@ -8,6 +8,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from engine.errors import ConfigError
 from engine.learning.placement_problem import COMMON, PER_PLACEMENT, Problem, inputs
 
 Observation = NDArray[np.float32]
@@ -18,6 +19,21 @@ def observed(problem: Problem, t: int, remaining: float, alpha: int) -> Observat
     common, each = np.empty(COMMON, np.float32), np.empty((len(problem.size), PER_PLACEMENT), np.float32)
     inputs(problem, t, remaining, alpha, common, each)
     return np.concatenate([common, each.ravel()])
+
+
+def placement_of(action: Any, problem: Problem, *, is_over: bool) -> int:
+    """The placement that an action names.
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that number, or the episode is over.
+    """
+    if is_over:
+        raise ConfigError("the episode is over; call reset() before the next step()")
+    if not 0 <= int(action) < len(problem.size):
+        raise ConfigError(f"action is {action}, but must be in 0 ... {len(problem.size) - 1}")
+    return int(action)
 
 
 def spaces_of(problem: Problem) -> tuple[spaces.Space[Any], spaces.Discrete]:

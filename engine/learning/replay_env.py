@@ -230,7 +230,9 @@ class ReplayEnv:
             )
         )  # fmt: skip
         is_done = is_last or parent.is_done or not is_walking
-        if is_done and problem.objective == VWAP and not is_last:
+        if not (is_last or parent.is_done or is_walking):
+            self._leave()
+        elif is_done and problem.objective == VWAP and not is_last:
             self._run_out()
         return ReplayStep(-self._notes[-1].measured, self._state(), is_done)
 
@@ -258,6 +260,13 @@ class ReplayEnv:
             after=np.zeros((int(self.problem.steps), 1)),
         )
         return float(step_cost(told, t, remaining, 0, placement, filled))
+
+    def _leave(self) -> None:
+        """The day is over before the period is: what is left costs what it costs at the end, in the last note."""
+        last, problem = self._notes[-1], self.problem
+        part = (last.remaining - last.filled) / problem.lots
+        cost = float(problem.leftover[0]) * part + float(problem.leftover[1]) * part**2
+        self._notes[-1] = last._replace(tabled=last.tabled + cost, measured=last.measured + cost)
 
     def _run_out(self) -> None:
         """After an early finish: what the market's own average still does, into the last note."""

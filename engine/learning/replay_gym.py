@@ -18,7 +18,7 @@ import numpy as np
 from engine.config import load, make_feed
 from engine.errors import ConfigError
 from engine.learning.placement_problem import WAIT
-from engine.learning.placement_spaces import Observation, observed, spaces_of
+from engine.learning.placement_spaces import Observation, observed, placement_of, spaces_of
 from engine.learning.replay_env import ReplayState
 from engine.learning.replay_parents import ReplayParents
 from engine.learning.step_facts import Periods
@@ -66,6 +66,7 @@ class ReplayGym(gymnasium.Env[Observation, np.int64]):
         self._parents = ReplayParents(config)
         self.problem = self._parents.problem
         self.observation_space, self.action_space = spaces_of(self.problem)
+        self._is_over = True  # before the first
         self._wait = int(np.flatnonzero(self.problem.level == WAIT)[0])
         names = list(tapes) or list(config.feed_params.get("tapes", []))
         days = [make_feed(config, {"tapes": [name]}).tape for name in names]
@@ -87,15 +88,16 @@ class ReplayGym(gymnasium.Env[Observation, np.int64]):
             tape, start = self._periods[int(self.np_random.integers(len(self._periods)))]
             self._env = self._parents.env(tape, start, 1 if self.np_random.random() < 0.5 else -1)
             if (state := self._env.reset()) is not None:
+                self._is_over = False
                 return self._told(state)
         raise ConfigError(f"none of {TRIES} periods began with a two-sided quote of {self._parents.symbol}")
 
     def step(self, action: Any) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Place, and let a step of the market pass; an end is a terminal state."""
-        placement = int(action) if self._state.allowed[int(action)] else self._wait
-        reward, state, done = self._env.step(placement)
+        placement = placement_of(action, self.problem, is_over=self._is_over)
+        reward, state, self._is_over = self._env.step(placement if self._state.allowed[placement] else self._wait)
         seen, info = self._told(state)
-        return seen, float(reward), bool(done), False, info
+        return seen, float(reward), self._is_over, False, info
 
     def _told(self, state: ReplayState) -> tuple[Observation, dict[str, Any]]:
         self._state = state

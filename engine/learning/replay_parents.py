@@ -25,13 +25,20 @@ class ReplayParents:
     Raises
     ------
     ConfigError
-        If the run names no agent, or one of a problem of no market.
+        If the run names no agent, one of a problem of no market, or one that was trained with a forecast that no probe
+        of the run makes.
     """
 
     def __init__(self, config: Config, symbol: str = "") -> None:
         self.config, self.agent = config, _agent(config)
         self.problem = problem_of(self.agent)
         self.symbol = symbol or self.agent.manifest.trained_on
+        probed = any(probe.model and probe.symbol == self.symbol for probe in config.strategies[0].probes)
+        if self.agent.manifest.forecast == "model" and not probed:
+            raise ConfigError(
+                f"{config.name}: its agent was trained with a model's forecast; add [[probes]] with that model for "
+                f"{self.symbol}"
+            )
         self._feed = import_class(config.feed, object, f"{config.name}: $.feed")
 
     @property

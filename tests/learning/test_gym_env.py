@@ -56,6 +56,18 @@ def test_the_same_seed_gives_the_same_parents() -> None:
     assert np.array_equal(rewards(one, 7, 1), rewards(one, 7, 1))
 
 
+def test_what_cannot_be_placed_is_refused() -> None:
+    env = PlacementGym(placement.test_problem(0.10))
+    env.reset(seed=1)
+    for wrong in (8, -1, 500):
+        with pytest.raises(ConfigError, match=rf"action is {wrong}, but must be in 0 \.\.\. 7"):
+            env.step(wrong)
+    while not env.step(7)[2]:
+        pass
+    with pytest.raises(ConfigError, match="the episode is over"):
+        env.step(5)
+
+
 @pytest.mark.parametrize("kind", ["one", "many"])
 def test_episodes_cost_what_the_policy_costs_exactly(kind: str) -> None:
     problem = placement.test_problem(0.10)

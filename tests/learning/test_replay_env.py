@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small_market import OPEN, small_market
+from small_market import CLOSE, OPEN, small_market
 
 from engine.broker.impact import Market, NoImpact, Propagator
 from engine.broker.models import BrokerConfig, Latency, RiskConfig
@@ -33,11 +33,13 @@ def short(objective: int = 0) -> Problem:
     return with_objective(test_problem(0.1), objective)
 
 
-def env(seed: int, problem: Problem, side: int = 1, broker: BrokerConfig = QUIET) -> ReplayEnv:
+def env(
+    seed: int, problem: Problem, side: int = 1, broker: BrokerConfig = QUIET, starts: list[int] = STARTS
+) -> ReplayEnv:
     terms = Terms(symbol="X", lot_size=20, half_spread=50.0, step_s=1.0, wait_ns=SECOND)
     tape = small_market(seed, 900, trouble=0.0)
     return ReplayEnv(
-        problem, terms, TapeFeed(tape), STARTS, broker=broker, risk=RiskConfig(stale_ns=60 * SECOND), side=side
+        problem, terms, TapeFeed(tape), starts, broker=broker, risk=RiskConfig(stale_ns=60 * SECOND), side=side
     )
 
 
@@ -103,6 +105,16 @@ def test_waiting_trades_nothing_and_costs_what_the_mid_did_and_the_penalty():
     for one in play(env(5, problem), policy):
         assert one.done == 0
         assert one.measured == pytest.approx(sum(note.move for note in one.notes) + 10.0)
+
+
+def test_a_day_that_ends_within_a_period_leaves_what_is_left():
+    problem = short()._replace(drift=0.0)
+    policy = np.full((problem.steps, problem.lots + 1, 3), int(np.flatnonzero(problem.level == WAIT)[0]))
+    played = env(5, problem, starts=[CLOSE - 20 * SECOND])
+    (one,) = play(played, policy)
+    assert len(one.notes) < problem.steps
+    assert one.measured == pytest.approx(sum(note.move for note in one.notes) + 10.0)
+    assert one.tabled == pytest.approx(10.0)
 
 
 def test_the_parts_of_the_gap_add_up():

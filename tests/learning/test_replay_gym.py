@@ -73,6 +73,8 @@ def test_an_episode_is_that_of_the_replay(run: str, small_tape: Path) -> None:
             assert (reward, is_over, is_cut) == (expected, done, False)
             assert info["remaining"] == state.remaining
         assert env._env.episode == replayed.episode
+        with pytest.raises(ConfigError, match="the episode is over"):
+            env.step(0)
 
 
 def test_a_seed_draws_period_and_side_and_all_of_them_come(run: str) -> None:
@@ -97,6 +99,9 @@ def test_what_cannot_be_replayed_is_told(run: str, small_tape: Path) -> None:
     parents = ReplayParents(load(Path(run)), "ABC")
     with pytest.raises(ConfigError, match="has no ABC; it has XYZ"):
         parents.env(Tape.load(small_tape), 0, 1)
+    random_agent(Path(run).with_name("mine.agent"), 2, lot_size=20.0, half_spread=100.0)
+    with pytest.raises(ConfigError, match=r"trained with a model's forecast; add \[\[probes\]\] with that model for X"):
+        ReplayGym(run)
     random_agent(Path(run).with_name("mine.agent"), 2)
     with pytest.raises(ConfigError, match="was trained on a problem of no market"):
         ReplayGym(run)

@@ -27,6 +27,7 @@ from engine.orders import TimeInForce
 from engine.parent import ParentOrder
 from engine.q_network import Weights, best_allowed, q_values
 from engine.strategy import MILLISECOND, SECOND
+from engine.tape import State
 from engine.testing.laws import StrategyLaws
 from feeds.replay import TapeFeed
 from strategies.follow_schedule import Instruction
@@ -272,10 +273,11 @@ class Scripted(ToyMarket):
         self._bid, self._spread, self._sizes = bid * 100, ask - bid, [size, size]
 
 
-def scripted(agent):
+def scripted(agent, lot=1):
     market = Scripted(
-        seed=1, session=(OPEN, CLOSE), trouble=0.0, instrument_=Instrument(symbol="X", price_unit="0.01", tick=100)
-    )
+        seed=1, session=(OPEN, CLOSE), trouble=0.0,
+        instrument_=Instrument(symbol="X", price_unit="0.01", tick=100, lot=lot),
+    )  # fmt: skip
     market.put(100, 101)
     agent.on_start(market)  # type: ignore[arg-type]
     return market
@@ -395,3 +397,52 @@ def test_another_agent_than_the_one_asked_for_is_refused(agents):
     order = made(agents[0]).params.orders
     with pytest.raises(ConfigError, match="was asked for"):
         VwapAgent(orders=order, agent_folder=str(agents[0]), agent_content="0" * 64, market=DAY)
+
+
+def test_a_latch_that_is_no_whole_number_of_lots_opens_again_and_lateness_stays_within_its_limit(tmp_path):
+    limits = Limits(finish_s=0, latch=0.1, most_behind=0.2)
+    agent = made(always(tmp_path / "a.agent", LEVELS.index(WAIT)), limits=limits, limit=100.0, shares=15_300)
+    market = scripted(agent, lot=100)
+    market.go_on(agent, until=OPEN + 30 * SECOND)
+    market.put(99, 100, size=5_000)
+    latched = OPEN + 40 * SECOND
+    market.go_on(agent, until=latched)
+    parent, schedule = market.parents[0], agent.worker._schedules[0]
+    assert parent.done >= schedule.target(OPEN + 30 * SECOND) + 1_400
+    for second in range(41, 115):
+        market.go_on(agent, until=OPEN + second * SECOND)
+        assert schedule.target(market.now) - parent.done <= 0.2 * 15_300 + 200  # what one look and a lot may add
+
+
+def test_an_order_that_its_cap_holds_back_rests_and_is_not_late(tmp_path):
+    agent = made(always(tmp_path / "a.agent", 1), limits=Limits(finish_s=0), participation=0.003)
+    market = scripted(agent)
+    market.go_on(agent, until=OPEN + 110 * SECOND)
+    assert market.sent
+    assert not [child for child in market.sent if child.tif is TimeInForce.IOC]
+
+
+def test_what_makes_way_for_a_latch_or_a_halt_rests_again_in_the_same_step(tmp_path):
+    agent = made(always(tmp_path / "a.agent", 1, step_s=11.0), limits=Limits(finish_s=0, latch=0.1), limit=100.0)
+    market = scripted(agent)
+    market.go_on(agent, until=OPEN + 17 * SECOND)
+    parent = market.parents[0]
+    assert parent.open > 0
+    market.put(99, 100, size=400)
+    market.go_on(agent, until=OPEN + 20 * SECOND)
+    assert any(child.tif is TimeInForce.IOC for child in market.sent)
+    assert parent.open > 0
+    for state, is_open in ((State.HALT, False), (State.OPEN, True)):
+        agent.on_status(SimpleNamespace(symbol="X", state=state), market)  # type: ignore[arg-type]
+        market.go_on(agent, until=market.now + 2 * SECOND)
+        assert (parent.open > 0) == is_open
+
+
+def test_the_hash_of_its_agent_is_among_its_parameters_and_another_is_refused(tmp_path):
+    folder = tmp_path / "a.agent"
+    content = random_agent(folder, 1).manifest.content
+    agent = made(folder)
+    assert agent.params.agent_content == content
+    random_agent(folder, 2)
+    with pytest.raises(ConfigError, match=content[:12]):
+        VwapAgent(agent.params)
