@@ -16,7 +16,9 @@ and the network is then drawn to y - V. Ends of horizons reach the first step in
 
 In that mean the next alpha is spread as it was after all decisions of the ticker in the same alpha, not after the few
 of the cell: the market does not ask what we do (Nevmyvaka, Feng and Kearns 2006, who learn from every market move for
-every private state). A cell that was seen thirty times then has the luck of its fills in it, and no more.
+every private state). A cell that was seen thirty times then has the luck of its fills in it, and no more. Of the states
+that follow only those count that a decision was made in: of the others nothing is known, and a guess that is too good
+would be believed for ever once no new episodes contradict it.
 
 The weight of a pair is how often it was seen, times how near its A is to the best of its state: to know that crossing
 the spread with a fifth of the parent is bad does not take three digits.
@@ -35,6 +37,7 @@ from engine.learning.replay_memory import Memory
 
 NEAR_WEIGHT, FAR_WEIGHT = 0.1, 0.001  # of pairs far from the best, beside 1 of the best
 FAR = 10.0  # times the tolerance
+TINY = 1e-9  # less than any part of moves that was seen
 
 
 class Experience(NamedTuple):
@@ -82,19 +85,22 @@ def targets(been: Experience, advantage: Tensor, tolerance: float) -> Targets:
     seen = been.seen.clamp(min=1)
     aim, baseline = torch.zeros_like(advantage), torch.zeros_like(best)
     worth = torch.zeros_like(best[:, 0])  # of the states after the step
+    known = torch.ones_like(worth)  # whether any decision was made in them
     for t in range(best.shape[1] - 1, -1, -1):
-        y = (been.reward[:, t] + _later(been, t, worth)) / seen[:, t]
+        y = (been.reward[:, t] + _later(been, t, worth, known)) / seen[:, t]
         baseline[:, t] = (share[:, t] * (y - advantage[:, t])).sum(-1)
         aim[:, t] = y - baseline[:, t, ..., None]
         worth = baseline[:, t] + best[:, t]
-        worth[:, 0] = 0  # finished
+        known = (been.seen[:, t].sum(-1) > 0).float()
+        worth[:, 0], known[:, 0] = 0, 1  # finished
     return Targets(aim, baseline, _running(weight))
 
 
-def _later(been: Experience, t: int, worth: Tensor) -> Tensor:
+def _later(been: Experience, t: int, worth: Tensor, known: Tensor) -> Tensor:
     """Sums of ``worth`` [n, lots + 1, a] over the states that followed: [n, lots + 1, a, p]."""
     n, _, a = worth.shape
-    expected = (worth[:, :, None] * been.move[:, None]).sum(-1)  # over the next alpha, by the alpha before
+    move = been.move[:, None] * known[:, :, None]  # [n, lots + 1, alpha before, alpha]
+    expected = (worth[:, :, None] * move).sum(-1) / move.sum(-1).clamp(min=TINY)
     after = expected.gather(1, been.left.flatten(1)[..., None].expand(-1, -1, a)).view(n, *been.left.shape[1:], a)
     filled = been.filled[:, t]
     return (been.seen[:, t] - filled) * expected[..., None] + filled * after.transpose(2, 3)
