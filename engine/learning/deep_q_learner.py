@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from engine.errors import ConfigError
 from engine.learning.bellman_targets import Experience, Targets, drawn, experience, targets
-from engine.learning.deep_q import Trained, TrainSettings
+from engine.learning.deep_q import Ints, Trained, TrainSettings
 from engine.learning.exact_policy import grid_inputs
 from engine.learning.network_training import (
     Moments,
@@ -23,11 +24,13 @@ from engine.learning.network_training import (
     gradient,
 )
 from engine.learning.placement_problem import Problem, nth
-from engine.learning.replay_memory import Memory, empty_memory, play
+from engine.learning.replay_memory import Memory, Tally, empty_memory, play
 from engine.learning.training_history import History, empty_history, write_round
 from engine.q_network import Weights
 
-MINI_BATCHES, CHECK = 1, 2  # what a ticker's draws are for
+Seeds = NDArray[np.uint64]
+
+MINI_BATCHES = 1  # what a ticker's draws are for
 CHECKED = 2_000  # greedy episodes that early stopping looks at, the same every time
 _CHECK_SEED = np.uint64(0x9E3779B97F4A7C15)
 
@@ -35,14 +38,15 @@ _CHECK_SEED = np.uint64(0x9E3779B97F4A7C15)
 class DeepQLearner:
     """Everything that changes is in ``state``: the arrays that a checkpoint keeps."""
 
-    def __init__(self, problems: Problem, settings: TrainSettings, seeds: NDArray[np.uint64]) -> None:
+    def __init__(self, problems: Problem, settings: TrainSettings, seeds: Seeds) -> None:
         self.problems, self.settings, self.seeds = problems, settings, seeds
         self._device = _device(settings.device)
         n = len(seeds)
-        grid = np.stack([_padded(problems, i) for i in range(n)])
+        own = [grid_inputs(nth(problems, i)) for i in range(n)]
+        grid = np.stack([_padded(inputs, int(np.max(problems.lots))) for inputs in own])
         flat = grid.reshape(n, -1, grid.shape[-1])
         self._shape = grid.shape[:-1]
-        self._scaling = Scaling.of(flat)
+        self._scaling = _scaling(own)
         self._inputs = torch.from_numpy(self._scaling.apply(flat)).to(self._device)
         self._rows = self._inputs.flatten(0, 1)
         self._first_row = torch.arange(n, device=self._device)[:, None] * flat.shape[1]
@@ -124,8 +128,24 @@ class DeepQLearner:
         near = torch.softmax(value / settings.tolerance, -1)
         explore = (settings.explore_all / self._shape[-1] + (1 - settings.explore_all) * near).numpy()
         policy = value.numpy().argmax(-1)
-        tally = play(self.problems, self.seeds, episodes, epsilon, policy, explore, self.memory)
-        write_round(self.history, k, episodes, self.problems, tally)
+        live = self._live()
+        tally = self._played(live, self.seeds, episodes, epsilon, policy, explore, self.memory)
+        write_round(self.history, k, episodes, self.problems, tally, live)
+
+    def _live(self) -> Ints:
+        """The tickers that still learn. Nothing more is kept of one that stopped: it leaves what it would alone."""
+        return np.flatnonzero(self.state["stopped"] == 0)
+
+    def _played(
+        self, live: Ints, seeds: Seeds, episodes: range, epsilon: float, policy: Ints, explore: Any, into: Memory
+    ) -> Tally:
+        """``play`` of those tickers: one by one, as a slice is a view and a choice of rows would be a copy."""
+        tallies = []
+        for i in live:
+            own, seen = _row(self.problems, i), _row(into, i)
+            row = slice(i, i + 1)
+            tallies.append(play(own, seeds[row], episodes, epsilon, policy[row], explore[row], seen))
+        return Tally(*(np.concatenate(column) for column in zip(*tallies, strict=True)))
 
     def _learn(self, k: int) -> None:
         settings = self.settings
@@ -150,7 +170,8 @@ class DeepQLearner:
         for name in _ON_DEVICE:
             self.state[name][...] = state[name].cpu().numpy()
         assert aim is not None
-        self.state["baseline"][...] = aim.baseline.cpu().numpy()
+        live = self._live()
+        self.state["baseline"][live] = aim.baseline.cpu().numpy()[live]
 
     def _targets(self, been: Experience, average: Tensor) -> Targets:
         return targets(been, self._advantage(average), self.settings.tolerance)
@@ -169,8 +190,7 @@ class DeepQLearner:
     def _draws(self, k: int) -> NDArray[np.float64]:
         """Uniform: [n, steps, batch] of round k."""
         shape = (self.settings.steps, self.settings.batch)
-        keys = [np.random.Philox(key=[int(seed), (k << 8) + MINI_BATCHES]) for seed in self.seeds]
-        return np.stack([np.random.Generator(key).random(shape) for key in keys])
+        return np.stack([generator(seed, k).random(shape) for seed in self.seeds])
 
     def _exported(self, rows: NDArray[np.float32]) -> Weights:
         return self._scaling.fold(Networks.of(torch.from_numpy(rows), self.settings.hidden), self.settings.unit)
@@ -189,21 +209,37 @@ class DeepQLearner:
         memory = empty_memory(self.problems)
         none = np.zeros((*policy.shape, self._shape[-1]), np.float32)
         seeds = self.seeds ^ _CHECK_SEED
-        cost = -play(self.problems, seeds, range(CHECKED), 0.0, policy, none, memory).reward / CHECKED
-        state = self.state
+        live, state = self._live(), self.state
+        cost = np.full(len(seeds), np.inf)
+        cost[live] = -self._played(live, seeds, range(CHECKED), 0.0, policy, none, memory).reward / CHECKED
         better = cost < state["best_cost"]
         state["best_cost"][better], state["best_round"][better] = cost[better], k + 1
         stops = (state["stopped"] == 0) & (k + 1 - state["best_round"] >= self.settings.patience)
         state["stopped"][stops] = k + 1
 
 
+def generator(seed: np.uint64 | int, k: int) -> np.random.Generator:
+    """Of a ticker's mini-batches in round k. The key is uint64, as a list of numbers from 2^63 on would be rounded."""
+    return np.random.Generator(np.random.Philox(key=np.array([seed, (k << 8) + MINI_BATCHES], np.uint64)))
+
+
 _ON_DEVICE = ("networks", "first_moment", "second_moment", "average")
 
 
-def _padded(problems: Problem, i: int) -> NDArray[np.float32]:
+def _row(batch: Any, i: int) -> Any:
+    """A batch of one out of a batch."""
+    return type(batch)(*(array[i : i + 1] for array in batch))
+
+
+def _scaling(grids: Sequence[NDArray[np.float32]]) -> Scaling:
+    """Each ticker's by its own states: what pads it to the largest parent of the batch does not count."""
+    found = [Scaling.of(inputs.reshape(1, -1, inputs.shape[-1])) for inputs in grids]
+    return Scaling(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def _padded(inputs: NDArray[np.float32], lots: int) -> NDArray[np.float32]:
     """A ticker's inputs, with room for the lots of the largest parent."""
-    inputs = grid_inputs(nth(problems, i))
-    more = int(np.max(problems.lots)) + 1 - inputs.shape[1]
+    more = lots + 1 - inputs.shape[1]
     return np.pad(inputs, [(0, 0), (0, more), (0, 0), (0, 0), (0, 0)], mode="edge")
 
 

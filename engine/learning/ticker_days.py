@@ -181,7 +181,7 @@ class _Lean:
 def _model(tapes: Sequence[Tape], symbol: str, folder: str) -> Forecast:
     model = load_model(folder)
     last = max((end for _, end in model.manifest.trained), default=0)
-    if tapes[0].sessions[0][0] <= last:
+    if min((start for tape in tapes for start, _ in tape.sessions), default=math.inf) <= last:
         raise ConfigError(
             f"{symbol}: {folder} was trained on the first of these days or later; calibrate to days after its training"
         )

@@ -15,7 +15,7 @@ Ints = NDArray[np.int64]
 
 
 class History(NamedTuple):
-    """Means over the parents of each of k rounds of n tickers, exploring included."""
+    """Means over the parents of each of k rounds of n tickers, exploring included; 0 where one did not play."""
 
     episodes: Ints  # [n, k] parents played up to the round's end
     reward: Floats  # [n, k] total reward of a parent, half-spreads
@@ -31,10 +31,13 @@ def empty_history(problems: Problem, rounds: int) -> History:
     return History(np.zeros((n, rounds), np.int64), flat[0], flat[1], flat[2], np.zeros((n, rounds, p)))
 
 
-def write_round(history: History, k: int, episodes: range, problems: Problem, tally: Tally) -> None:
-    """Round ``k`` was these episodes."""
-    history.episodes[:, k] = episodes.stop
-    history.reward[:, k] = tally.reward / len(episodes)
-    history.aggressive[:, k] = tally.aggressive / np.maximum(tally.executed, 1)
-    history.completed[:, k] = tally.executed / (np.asarray(problems.lots) * len(episodes))
-    history.placed[:, k] = tally.placed / tally.placed.sum(axis=1, keepdims=True)
+def write_round(
+    history: History, k: int, episodes: range, problems: Problem, tally: Tally, rows: Ints | None = None
+) -> None:
+    """Round ``k`` was these episodes, played by the tickers ``rows`` (all, unless told), whose ``tally`` it is."""
+    at = np.arange(len(history.episodes)) if rows is None else rows
+    history.episodes[at, k] = episodes.stop
+    history.reward[at, k] = tally.reward / len(episodes)
+    history.aggressive[at, k] = tally.aggressive / np.maximum(tally.executed, 1)
+    history.completed[at, k] = tally.executed / (np.asarray(problems.lots)[at] * len(episodes))
+    history.placed[at, k] = tally.placed / tally.placed.sum(axis=1, keepdims=True)

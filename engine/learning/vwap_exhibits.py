@@ -132,7 +132,7 @@ def groups(kept: Kept, tell: Callable[[str], None] = lambda what: None) -> list[
     by_target = len({run.pov for run in runs}) <= FEW
     rows: dict[str, list[int]] = {}
     for i, run in enumerate(runs):
-        parts = [run.ticker if by_ticker else "", f"POV {run.pov:.0%}" if by_target else "", run.objective]
+        parts = [run.ticker if by_ticker else "", f"POV {100 * run.pov:g}%" if by_target else "", run.objective]
         rows.setdefault(", ".join(filter(None, parts)), []).append(i)
     found = []
     for label, own in rows.items():

@@ -173,10 +173,10 @@ def test_a_model_that_knew_a_day_is_not_calibrated_with(tapes: list[Tape]) -> No
 
     early = synthetic_market(HOUR, seed=5, date="2026-01-06", view="L1")
     terms = ForecastTerms(by=str(shipped_folder("configs") / "models" / "DEMO_20.model"))
-    with pytest.raises(ConfigError, match="was trained on the first of these days or later"):
-        ticker_days(
-            early, "SYN", terms=TERMS, povs=[0.1], measuring=Measuring(periods=MEASURING.periods, forecast=terms)
-        )
+    measuring = Measuring(periods=MEASURING.periods, forecast=terms)
+    for days in (early, [tapes[0], *early]):  # wherever it stands in the list
+        with pytest.raises(ConfigError, match="was trained on the first of these days or later"):
+            ticker_days(days, "SYN", terms=TERMS, povs=[0.1], measuring=measuring)
 
 
 def test_one_period_is_too_little(tapes: list[Tape]) -> None:

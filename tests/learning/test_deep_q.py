@@ -20,7 +20,9 @@ from engine.errors import ConfigError  # noqa: E402
 from engine.learning import checkpoints  # noqa: E402
 from engine.learning.bellman_targets import drawn, experience, targets  # noqa: E402
 from engine.learning.deep_q import Trained, TrainSettings, train  # noqa: E402
+from engine.learning.deep_q_learner import generator  # noqa: E402
 from engine.learning.exact_policy import exact_cost, fixed_rules, grade, solve, traded  # noqa: E402
+from engine.learning.farm_learner import learned_of  # noqa: E402
 from engine.learning.network_training import Networks, Scaling, all_values, first_networks, gradient  # noqa: E402
 from engine.learning.placement_env import network_policy  # noqa: E402
 from engine.learning.placement_problem import AGGRESSIVE, VWAP, stack, with_objective  # noqa: E402
@@ -194,14 +196,18 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch
         train(stack([solvable_problem(0.1)]), QUICK, checkpoint=tmp_path)
 
 
-def test_a_ticker_that_stops_early_is_left_as_it_is_while_others_learn() -> None:
-    problems = stack([solvable_problem(0.1), solvable_problem(0.2)])
+def test_a_ticker_that_stops_early_leaves_what_it_leaves_alone_while_others_go_on() -> None:
+    povs = (0.1, 0.2)
     early = TrainSettings(**{**QUICK_FIELDS, "rounds": 30, "settle": 0, "patience": 2})
-    found = train(problems, early, seeds=[1, 2])
-    assert found.rounds.min() < 30
-    quick = int(found.rounds.argmin())
-    alone = train(stack([solvable_problem((0.1, 0.2)[quick])]), early, seeds=[quick + 1])
-    assert np.array_equal(alone.weights.w1[0], found.weights.w1[quick])
+    found = train(stack([solvable_problem(pov) for pov in povs]), early, seeds=[1, 2])
+    first = int(found.rounds.argmin())
+    assert found.rounds[first] < found.rounds.max()
+    alone = train(stack([solvable_problem(povs[first])]), early, seeds=[first + 1])
+    for of_all in (lambda trained: trained, learned_of):
+        for ours, theirs in zip(of_all(found), of_all(alone), strict=True):
+            for a, b in zip(parts(ours), parts(theirs), strict=True):
+                assert np.array_equal(a[first], b[0])
+    assert found.visited[first, 0].sum() == found.history.episodes[first].max() < found.history.episodes.max()
 
 
 def test_parents_of_different_sizes_learn_in_one_batch() -> None:
@@ -210,6 +216,24 @@ def test_parents_of_different_sizes_learn_in_one_batch() -> None:
     assert found.visited[0, :, 13:].sum() == 0
     assert found.visited[0, 0, 12] == found.visited[1, 0, 20] == QUICK.episodes
     assert np.isfinite(found.weights.w1).all()
+
+
+def test_a_parent_beside_a_larger_one_learns_what_it_learns_alone() -> None:
+    """Up to rounding: sums over states run over those that pad it, too."""
+    small = solvable_problem(0.1)._replace(lots=12)
+    beside = train(stack([small, solvable_problem(0.1)]), QUICK, seeds=[1, 2])
+    alone = train(stack([small]), QUICK, seeds=[1])
+    assert np.array_equal(beside.visited[0, :, :13], alone.visited[0])
+    for ours, theirs in zip(beside.weights, alone.weights, strict=True):
+        assert ours[0] == pytest.approx(theirs[0], abs=1e-3)
+
+
+def test_every_bit_of_a_seed_counts_in_its_mini_batches() -> None:
+    firsts = [generator(seed, 0).random() for seed in (1, 5, 2**63 + 1, 2**63 + 5, 2**64 - 1)]
+    assert len(set(firsts)) == len(firsts)
+    for seed in (0, 1, 2**53 + 1, 2**63 - 1):
+        before = np.random.Generator(np.random.Philox(key=[seed, (3 << 8) + 1]))
+        assert np.array_equal(generator(seed, 3).random(9), before.random(9))
 
 
 def test_the_history_is_of_every_round() -> None:

@@ -40,6 +40,16 @@ def test_runs_that_differ_by_seed_are_a_group(found: list[Group]) -> None:
     ]
 
 
+def test_targets_that_differ_by_part_of_a_percent_are_groups_of_their_own(kept: Kept) -> None:
+    pairs = zip(kept.results.runs, (0.015, 0.015, 0.025, 0.025), strict=True)
+    runs = [msgspec.structs.replace(run, pov=pov) for run, pov in pairs]
+    found = groups(kept._replace(results=msgspec.structs.replace(kept.results, runs=runs)))
+    assert [(one.label, one.over) for one in found] == [
+        ("test problem, POV 1.5%, arrival", "2 seeds"),
+        ("test problem, POV 2.5%, arrival", "2 seeds"),
+    ]
+
+
 def test_runs_of_many_tickers_are_one(kept: Kept) -> None:
     runs = [msgspec.structs.replace(kept.results.runs[i % 4], ticker=f"T{i}", pov=0.01 * (i + 1)) for i in range(8)]
     problems: Any = (np.concatenate([one, one]) for one in kept.problems)
