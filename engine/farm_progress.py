@@ -62,4 +62,5 @@ class Telling:
                 f"{count}  {run.ticker} at {100 * run.pov:g} %: {rest}, {run.seconds:.1f} core s", highlight=False
             )
         for ticker, why in done.failed.items():
-            self._console.print(f"{count}  {ticker} failed: {why}", highlight=False)
+            word = "lost" if done.is_lost else "failed"
+            self._console.print(f"{count}  {ticker} {word}: {why}", highlight=False)

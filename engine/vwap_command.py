@@ -8,10 +8,6 @@ from __future__ import annotations
 import functools
 import importlib
 import shutil
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +19,7 @@ from engine.cli import CURABLE, OK, Output, say
 from engine.curve_views import Grid, grid_lines
 from engine.errors import ConfigError
 from engine.farm_progress import Telling
+from engine.farm_workforce import Workforce, workforce
 from engine.forest_command import stock_tapes
 from engine.kernel_cache import ensure
 from engine.learning.calibrate import Calibrated, calibrate
@@ -52,42 +49,50 @@ def train_command(
     """Agents, results and a table in a folder, which a run that was killed goes on with."""
     config = load_vwap_config(_find(name))
     folder = out or Path("models") / config.name
-    if overwrite and folder.exists():
-        if not (folder / "farm").is_file():
-            raise ConfigError(f"{folder} holds no training, so it is not overwritten; choose another --out folder")
-        shutil.rmtree(folder)
-    sources = sources_of(config)
-    chunks = chunks_of(sources, size=config.batch)
+    if overwrite and folder.exists() and not (folder / "farm").is_file():
+        raise ConfigError(f"{folder} holds no training, so it is not overwritten; choose another --out folder")
+    chunks = chunks_of(sources_of(config), size=config.batch)
     farm = Farm(
         folder, name=config.name, identity=f"{msgspec.json.encode(config).decode()} {device} {code()}",
         settings=_settings(config), device="cpu, 1 thread" if device == "cpu" else device,
     )  # fmt: skip
-    farm.begin()
-    ensure()
-    left = [chunk for chunk in chunks if not farm.is_done(chunk)]
-    _train(config, left, farm, workers, dask, device, output)
-    kept = farm.end(chunks)
-    results = kept.results if kept else None
-    failed = results.failed if results else _failures(folder)
-    lines = [*(_lines(results, farm_is_new=len(left) == len(chunks)) if results else []), *_failed_lines(failed)]
+    with workforce(workers, dask=dask, device=device) as force:  # who cannot train is told before anything is removed
+        if overwrite and folder.exists():
+            shutil.rmtree(folder)
+        farm.begin()
+        ensure()
+        left = [chunk for chunk in chunks if not farm.is_done(chunk)]
+        lost = _train(config, left, farm, force, device, output)
+    kept = farm.end(chunks, lost)
+    _say(folder, kept.results if kept else None, lost, farm_is_new=len(left) == len(chunks), output=output)
+    return OK if kept and not lost else CURABLE
+
+
+def _say(folder: Path, results: VwapResults | None, lost: dict[str, str], *, farm_is_new: bool, output: Output) -> None:
+    failed = results.failed if results else _failures(folder) | lost
+    lines = [*(_lines(results, farm_is_new=farm_is_new) if results else []), *_failed_lines(failed)]
+    if lost:
+        lines.append(f"lost      {len(lost)} of them; the same command, without --overwrite, goes on with them")
     lines += ["", f"wrote     {len(results.runs) if results else 0} agents, results and table.csv in {folder}"]
     lines.append(f"page      tickwright vwap report {folder} --html vwap.html")
-    answer = {"out": str(folder), "runs": results.runs if results else [], "failed": failed}
+    answer = {"out": str(folder), "runs": results.runs if results else [], "failed": failed, "lost": sorted(lost)}
     say(output, answer, lines)
-    return OK if results else CURABLE
 
 
 def _train(
-    config: VwapConfig, chunks: list[Chunk], farm: Farm, workers: int, dask: str, device: str, output: Output
-) -> None:
+    config: VwapConfig, chunks: list[Chunk], farm: Farm, force: Workforce, device: str, output: Output
+) -> dict[str, str]:
+    """Why, of each ticker that was lost."""
     settings = msgspec.structs.replace(config.train, device=device)
-    is_here = not dask and workers == 1
-    with _executor(workers, dask, device) as executor, Telling(chunks, output) as tell:
-        learner = Learner(settings, str(farm.folder / "partly"), tell.part if is_here else None)
+    checkpoints = str(farm.folder / "partly") if force.is_here else ""
+    lost: dict[str, str] = {}
+    with Telling(chunks, output) as tell:
+        learner = Learner(settings, checkpoints, tell.part if isinstance(force.executor, OneByOne) else None)
         farmer = Farmer(functools.partial(prepare, config), learner, clock.cpu_seconds)
-        for done in run_farm(chunks, farmer, executor):
-            farm.keep(done)
-            tell.done(done)
+        for done in run_farm(chunks, farmer, force.executor, force.again):
+            tell.done(farm.keep(done))
+            lost |= done.failed if done.is_lost else {}
+    return lost
 
 
 def prepare(config: VwapConfig, terms: TickerConfig | Ticker | None) -> list[Posed]:
@@ -186,40 +191,11 @@ def sources_of(config: VwapConfig) -> list[Source]:
     return [Source(one.symbol, seed, one) for one in config.tickers for seed in config.seeds]
 
 
-@contextmanager
-def _executor(workers: int, dask: str, device: str) -> Iterator[Executor]:
-    if workers < 1:
-        raise ConfigError(f"--workers is {workers}, but must be >= 1")
-    if device != "cpu" and (dask or workers > 1):
-        raise ConfigError(f"--device {device} trains every ticker on one device; leave --dask and --workers out")
-    if dask:
-        with _client(dask) as client:
-            yield client.get_executor()
-    elif workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            yield pool
-    else:
-        yield OneByOne()
-
-
-def _client(address: str) -> Any:
-    try:
-        distributed = importlib.import_module("distributed")
-    except ImportError:
-        raise ConfigError("--dask needs the extra `sweep`: pip install tickwright[sweep]") from None
-    try:
-        return distributed.Client(address, timeout="10s")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`"
-        ) from None
-
-
 def _settings(config: VwapConfig) -> dict[str, str | int | float | bool]:
     return {
         name: value
         for name, value in msgspec.to_builtins(config.train).items()
-        if isinstance(value, (str, int, float, bool))
+        if isinstance(value, (str, int, float, bool)) and name not in ("seed", "device")  # the run's stand elsewhere
     } | {"tickers_a_batch": config.batch}
 
 

@@ -7,14 +7,15 @@ chunks end change nothing but the time it takes.
 1. ``work_chunk`` runs wherever the executor puts it: it makes each source's problems, trains them together, and grades
    every network exactly. A source that cannot be made, or whose network is not finite, is left out with its reason; a
    batch that fails as a whole is trained again one source at a time, which finds the one that spoils it.
-2. ``run_farm`` hands chunks out, hears of each as it ends, and keeps it (``farm_folder``), so that a farm that was
-   killed goes on with the chunks that are missing.
+2. ``run_farm`` hands chunks out and tells of each as it ends. ``farm_folder`` keeps what it tells, so that a farm that
+   was killed goes on with the chunks that are missing. A chunk whose worker died is worked once more with nothing
+   beside it, where that can be had; else it is lost, which is not kept: another run works it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, as_completed
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, as_completed, wait
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import msgspec
@@ -61,6 +62,7 @@ class Done(NamedTuple):
     posed: list[Posed]  # [n]
     learned: Learned | None  # None where no run is left
     failed: dict[str, str]
+    is_lost: bool = False  # nobody ended it: ``failed`` says why, and nothing was found out about its tickers
 
 
 class Farmer(NamedTuple):
@@ -90,22 +92,31 @@ def chunks_of(sources: Sequence[Source], *, size: int) -> list[Chunk]:
     return [Chunk(number, tuple(sources[start : start + size])) for number, start in enumerate(starts)]
 
 
-def run_farm(chunks: Sequence[Chunk], farmer: Farmer, executor: Executor) -> Iterator[Done]:
+def run_farm(
+    chunks: Sequence[Chunk], farmer: Farmer, executor: Executor, again: Callable[[], Executor] | None = None
+) -> Iterator[Done]:
     """Work every chunk; they come back as they end.
 
-    A chunk whose worker is lost comes back with the reason for each of its tickers.
+    Parameters
+    ----------
+    chunks, farmer : what is worked, and how.
+    executor : Executor
+    again : makes an executor of one worker. A worker that dies may take chunks of others with it, so each of those is
+        worked in one of these, alone; who breaks that, too, failed. Without it they come back as lost.
     """
     if isinstance(executor, OneByOne):  # hear of each before the next begins
         yield from (work_chunk(chunk, farmer) for chunk in chunks)
         return
-    futures = {executor.submit(work_chunk, chunk, farmer): chunk for chunk in chunks}
+    futures = {_handed_out(chunk, farmer, executor): chunk for chunk in chunks}
+    lost: list[Chunk] = []
     for future in as_completed(futures):
-        chunk, error = futures[future], future.exception()
-        if error is None:
-            yield future.result()
+        done = _outcome(futures[future], future, is_alone=False)
+        if done.is_lost and again:
+            lost.append(done.chunk)
         else:
-            lost = {source.ticker: f"its worker failed: {_reason(error)}" for source in chunk.sources}
-            yield Done(chunk, [], [], None, lost)
+            yield done
+    if again:
+        yield from (_alone(chunk, farmer, again) for chunk in lost)
 
 
 def work_chunk(chunk: Chunk, farmer: Farmer) -> Done:
@@ -133,6 +144,36 @@ def work_chunk(chunk: Chunk, farmer: Farmer) -> Done:
         learned=joined([learned for _, _, learned in trained]),
         failed=failed,
     )
+
+
+def _handed_out(chunk: Chunk, farmer: Farmer, executor: Executor) -> Future[Done]:
+    try:
+        return executor.submit(work_chunk, chunk, farmer)
+    except BrokenExecutor as error:  # by a chunk that was handed out before
+        future: Future[Done] = Future()
+        future.set_exception(error)
+        return future
+
+
+def _alone(chunk: Chunk, farmer: Farmer, again: Callable[[], Executor]) -> Done:
+    with again() as executor:
+        future = _handed_out(chunk, farmer, executor)
+        wait([future])
+        return _outcome(chunk, future, is_alone=True)
+
+
+def _outcome(chunk: Chunk, future: Future[Done], *, is_alone: bool) -> Done:
+    """What a future that is done says of its chunk."""
+    try:
+        error = future.exception()
+    except CancelledError as cancelled:
+        error = cancelled
+    if error is None:
+        return future.result()
+    was_stopped = isinstance(error, CancelledError) or not isinstance(error, Exception)  # as by Ctrl-C
+    is_lost = was_stopped or (isinstance(error, BrokenExecutor) and not is_alone)
+    why = f"its worker {'was lost' if is_lost else 'failed'}: {_reason(error)}"
+    return Done(chunk, [], [], None, {source.ticker: why for source in chunk.sources}, is_lost)
 
 
 def joined(parts: Sequence[Learned]) -> Learned:

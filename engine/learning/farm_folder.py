@@ -76,23 +76,31 @@ class Farm:
         """Whether a chunk ended before."""
         return (self._place(chunk) / FAILED).is_file()
 
-    def keep(self, done: Done) -> None:
-        """Write what became of a chunk, and its agents."""
+    def keep(self, done: Done) -> Done:
+        """Write what became of a chunk, and its agents; a run that makes no agent is a failure of its ticker.
+
+        What is lost is not kept: it is not done.
+        """
+        if done.is_lost:
+            return done
         place = self._place(done.chunk)
         place.mkdir(parents=True, exist_ok=True)
+        done = self._exported(done)
         if done.learned is not None:
             problems = stack([one.problem for one in done.posed])
             is_synthetic = any(one.told["is_synthetic"] for one in done.posed)
             save_results(place, self._results(done.runs, {}, is_synthetic), problems, done.learned, overwrite=True)
-            for i, run in enumerate(done.runs):
-                self._export(run, done.posed[i].problem, done.learned, i, done.posed[i].told)
         (place / FAILED).write_bytes(msgspec.json.encode(done.failed))
+        return done
 
-    def end(self, chunks: Sequence[Chunk]) -> Kept | None:
-        """All chunks together, in their own order; None where no run is left."""
-        failed: dict[str, str] = {}
+    def end(self, chunks: Sequence[Chunk], lost: dict[str, str] | None = None) -> Kept | None:
+        """All chunks that are done together, in their own order; None where no run is left.
+
+        ``lost`` says why of tickers whose chunks are not.
+        """
+        failed = dict(lost or {})
         parts: list[Kept] = []
-        for chunk in chunks:
+        for chunk in filter(self.is_done, chunks):
             place = self._place(chunk)
             failed |= msgspec.json.decode((place / FAILED).read_bytes(), type=dict[str, str])
             parts += [load_results(place)] if (place / "results").is_dir() else []
@@ -111,6 +119,27 @@ class Farm:
 
     def _results(self, runs: list[Run], failed: dict[str, str], is_synthetic: bool) -> VwapResults:
         return VwapResults(runs=runs, failed=failed, is_synthetic=is_synthetic, **self._facts)
+
+    def _exported(self, done: Done) -> Done:
+        """Write the agents; what is left are the runs that have one."""
+        if done.learned is None:
+            return done
+        failed, kept = dict(done.failed), []
+        for i, (run, posed) in enumerate(zip(done.runs, done.posed, strict=True)):
+            try:
+                self._export(run, posed.problem, done.learned, i, posed.told)
+                kept.append(i)
+            except ConfigError as error:
+                if isinstance(error.__context__, OSError):  # a full disk is nobody's failure
+                    raise
+                failed[run.ticker] = str(error)
+        columns: list[Any] = [column[kept] for column in done.learned]
+        return done._replace(
+            runs=[done.runs[i] for i in kept],
+            posed=[done.posed[i] for i in kept],
+            learned=Learned(*columns) if kept else None,
+            failed=failed,
+        )
 
     def _export(self, run: Run, problem: Problem, learned: Learned, i: int, told: dict[str, Any]) -> None:
         settings = self._facts["settings"] | told.get("settings", {})

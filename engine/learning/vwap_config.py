@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from engine.agent_model import HIDDEN
 from engine.broker.impact import Impact, Market, Propagator
 from engine.errors import ConfigError
 from engine.learning.calibrate import ParentTerms
@@ -106,6 +107,10 @@ def _check(config: VwapConfig, file: Path) -> None:
     for name, where in (("seed", "$.seeds"), ("device", "--device")):
         if (value := getattr(config.train, name)) != getattr(plain, name):
             raise ConfigError(f"{file}: $.train.{name} is {value!r}, but is told by {where}; leave it out there")
+    if config.train.hidden != HIDDEN:
+        raise ConfigError(f"{file}: $.train.hidden is {config.train.hidden}, but agents have {HIDDEN}; leave it out")
+    if config.solvable:
+        _check_parent_of_solvable(config.parent, file)
     if min(config.seeds) < 0:
         raise ConfigError(f"{file}: $.seeds has {min(config.seeds)}, but seeds are >= 0")
     if not config.solvable and config.measuring.periods.each_s % config.parent.steps:
@@ -116,3 +121,14 @@ def _check(config: VwapConfig, file: Path) -> None:
     for k, one in enumerate(config.tickers):
         if bool(one.tapes) + bool(one.files) + bool(one.synthetic) != 1 or bool(one.files) != bool(one.form):
             raise ConfigError(f"{file}: $.tickers[{k}] needs one of tapes, a form with its files, and synthetic")
+
+
+def _check_parent_of_solvable(parent: ParentTerms, file: Path) -> None:
+    """Its parents are those of docs/placement.md; only the objective and the targets can be chosen."""
+    plain = ParentTerms(objective=parent.objective)
+    for name in ParentTerms.__struct_fields__:
+        if (value := getattr(parent, name)) != getattr(plain, name):
+            raise ConfigError(
+                f"{file}: $.parent.{name} is {value!r}, but solvable = true has a parent of its own, of which only the "
+                "objective, and the targets in $.povs, can be chosen; leave it out"
+            )

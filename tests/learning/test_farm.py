@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,6 +17,7 @@ from farmed import FARMER, POINTS, bits, learn_and_die, tickers
 
 from engine.agent_model import load_agent
 from engine.errors import ConfigError
+from engine.farm_workforce import WorkerProcesses
 from engine.learning.farm import Done, OneByOne, joined, run_farm
 from engine.learning.farm_folder import Farm, gap_closed
 from engine.learning.vwap_results import load_results
@@ -21,6 +25,25 @@ from engine.learning.vwap_results import load_results
 
 def serial(*povs: float, size: int = 2) -> list[Done]:
     return list(run_farm(tickers(*povs, size=size), FARMER, OneByOne()))
+
+
+class Broken(Executor):
+    """Its only worker died over the first call, or a cluster cancelled it; from ``refuses`` calls on it takes none."""
+
+    def __init__(self, *, error: BaseException | None = None, refuses: int = 99) -> None:
+        self.error, self.left = error, refuses
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.left == 0:
+            raise BrokenExecutor("it is broken")
+        self.left -= 1
+        future: Future[Any] = Future()
+        if self.error:
+            future.set_exception(self.error)
+        else:
+            future.cancel()
+            future.set_running_or_notify_cancel()
+        return future
 
 
 def farm_in(folder: Path, identity: str = "a") -> Farm:
@@ -61,7 +84,7 @@ def test_costs_lie_between_the_optimum_and_what_anybody_can_lose() -> None:
 @pytest.mark.slow
 def test_a_pool_of_processes_gives_the_same_bits_as_one_after_the_other() -> None:
     povs = 0.05, -1.0, 0.1, 0.2, 1.0
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+    with WorkerProcesses(2) as pool:
         found = list(run_farm(tickers(*povs), FARMER, pool))
     assert bits(found) == bits(serial(*povs))
 
@@ -73,10 +96,48 @@ def test_seconds_of_a_chunk_are_shared_by_its_runs() -> None:
 
 
 @pytest.mark.slow
-def test_tickers_of_a_worker_that_dies_are_failures() -> None:
+def test_a_worker_that_dies_takes_nobody_else_along() -> None:
+    farmer = FARMER._replace(learn=learn_and_die)
+    with WorkerProcesses(2) as pool:
+        found = list(run_farm(tickers(0.5, 0.05, 0.1, 0.2, size=1), farmer, pool))
+    by_ticker = {done.chunk.sources[0].ticker: done for done in found}
+    assert [by_ticker[f"T{i}"].is_lost for i in range(4)] == [True, False, False, False]
+    assert bits(found)[1:] == bits(serial(0.5, 0.05, 0.1, 0.2, size=1))[1:]
+
+
+@pytest.mark.slow
+def test_who_waited_in_a_pool_that_broke_is_worked_and_only_who_broke_it_fails() -> None:
+    farmer = FARMER._replace(learn=learn_and_die)
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        found = list(run_farm(tickers(0.5, size=1), FARMER._replace(learn=learn_and_die), pool))
-    assert found[0].failed["T0"].startswith("its worker failed")
+        found = list(run_farm(tickers(0.5, 0.05, size=1), farmer, pool, again=lambda: WorkerProcesses(1)))
+    killer, bystander = sorted(found, key=lambda done: done.chunk.number)
+    assert killer.failed["T0"].startswith("its worker failed: BrokenProcessPool")
+    assert not killer.is_lost
+    assert [run.ticker for run in bystander.runs] == ["T1"]
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [lambda: Broken(), lambda: Broken(error=BrokenExecutor("it died")), lambda: Broken(refuses=1),
+     lambda: Broken(error=asyncio.CancelledError()), lambda: Broken(error=KeyboardInterrupt())],
+)  # fmt: skip
+def test_what_was_lost_is_told_and_not_kept_or_worked_again_where_that_can_be(
+    broken: Callable[[], Executor], tmp_path: Path
+) -> None:
+    chunks, farm = tickers(0.05, 0.1, size=1), farm_in(tmp_path / "farm")
+    farm.begin()
+    for done in run_farm(chunks, FARMER, broken()):
+        assert done.is_lost
+        assert "its worker was lost" in farm.keep(done).failed[done.chunk.sources[0].ticker]
+    assert not any(farm.is_done(chunk) for chunk in chunks)
+    assert farm.end(chunks, lost={"T0": "its worker was lost", "T1": "its worker was lost"}) is None
+    assert len((tmp_path / "farm" / "table.csv").read_text().splitlines()) == 3
+    assert bits(list(run_farm(chunks, FARMER, broken(), again=OneByOne))) == bits(serial(0.05, 0.1, size=1))
+
+
+def test_a_chunk_that_breaks_an_executor_of_its_own_failed() -> None:
+    (done,) = run_farm(tickers(0.1), FARMER, Broken(), again=lambda: Broken(error=BrokenExecutor("it died")))
+    assert (done.failed, done.is_lost) == ({"T0": "its worker failed: BrokenExecutor: it died"}, False)
 
 
 @pytest.mark.slow
@@ -109,6 +170,22 @@ def test_a_folder_keeps_agents_results_and_a_table_of_all_that_happened(tmp_path
     agent = load_agent(tmp_path / "farm" / "agents" / "T2_1000_9.agent")
     assert np.array_equal(agent.weights.w1, loaded.learned.w1[1])
     assert agent.manifest.pov == 0.1
+
+
+def test_a_run_that_makes_no_agent_is_a_failure_of_its_ticker_and_the_rest_is_kept(tmp_path: Path) -> None:
+    (chunk,), farm = tickers(0.05, 0.1), farm_in(tmp_path / "farm")
+    farm.begin()
+    (done,) = run_farm([chunk], FARMER, OneByOne())
+    done.posed[0].told["lean_edge"] = 2.0
+    kept = farm.keep(done)
+    assert [run.ticker for run in kept.runs] == ["T1"]
+    assert "no agent: its lean_edge is 2.0" in kept.failed["T0"]
+    whole = farm.end([chunk])
+    assert whole is not None
+    assert done.learned is not None
+    assert np.array_equal(whole.learned.w1, done.learned.w1[1:])
+    assert list(whole.results.failed) == ["T0"]
+    assert len(list((tmp_path / "farm" / "agents").iterdir())) == 1
 
 
 def test_a_farm_that_was_killed_goes_on_with_the_chunks_that_are_missing(tmp_path: Path) -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
+from collections.abc import Callable
+from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from random_agent import random_agent
 
+from engine import farm_workforce
 from engine.agent_model import load_agent
 from engine.cli import main
+from engine.clock import cpu_seconds
 from engine.learning.agent_export import problem_of
 from engine.learning.exact_policy import exact_cost
 from engine.learning.placement_env import network_policy
@@ -19,7 +25,7 @@ from engine.learning.vwap_config import load_vwap_config
 from engine.learning.vwap_results import load_results
 from engine.shipped import shipped_folder
 
-pytest.importorskip("torch", reason="the extra `learn` is not installed")
+torch = pytest.importorskip("torch", reason="the extra `learn` is not installed")
 
 SMALL = """
 povs = [0.1, 0.2]
@@ -96,6 +102,7 @@ def test_an_agent_that_is_left_costs_what_the_results_say(trained: Path) -> None
         assert exact_cost(problem, network_policy(problem, agent.weights)) == pytest.approx(run.cost, abs=1e-9)
         assert run.optimum <= run.cost
     assert len((trained / "table.csv").read_text().splitlines()) == 3
+    assert not {"seed", "device"} & {*kept.results.settings}  # the run's stand elsewhere
 
 
 def test_a_training_that_is_done_is_not_done_again_unless_told_and_then_gives_the_same(
@@ -153,6 +160,8 @@ def test_a_training_of_which_nothing_is_left_fails(tmp_path: Path, capsys: pytes
         ("episodes = 200", "episodes = 3", "episodes is 3, but must be >= rounds (4)"),
         ("[train]", "[trian]", "unknown field 'trian'"),
         ("steps = 10", 'device = "cuda"', "$.train.device is 'cuda', but is told by --device"),
+        ("steps = 10", "hidden = 32", "$.train.hidden is 32, but agents have 50; leave it out"),
+        ("[train]", "[parent]\nrisk_aversion = 0.1\n[train]", "$.parent.risk_aversion is 0.1, but solvable = true has"),
         ("steps = 10", "seed = 5", "$.train.seed is 5, but is told by $.seeds"),
     ],
 )
@@ -175,6 +184,66 @@ def test_what_cannot_be_asked_for_is_refused(trained: Path, tmp_path: Path, caps
     (tmp_path / "other.toml").write_text(SOLVABLE.replace("seeds = [1]", "seeds = [2]"))
     told = complaint(capsys, "train", "vwap", str(tmp_path / "other.toml"), "--out", str(trained))
     assert "holds something else than the beginning of this training" in told
+
+
+def test_what_cannot_train_is_refused_before_anything_is_begun_or_removed(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained, tmp_path / "agents")
+    words = ["train", "vwap", str(trained.parent / "mine.toml"), "--overwrite", "--out"]
+    assert "--workers is 0" in complaint(capsys, *words, str(tmp_path / "agents"), "--workers", "0")
+    if not torch.cuda.is_available():
+        told = complaint(capsys, *words, str(tmp_path / "agents"), "--device", "cuda")
+        assert "device 'cuda' cannot be used" in told
+    assert len(load_results(tmp_path / "agents").results.runs) == 2
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert "training needs the extra `learn`" in complaint(capsys, *words, str(tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_training_whose_workers_were_lost_says_how_it_goes_on(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dying(Executor):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            raise BrokenExecutor("it died")
+
+    monkeypatch.setattr(farm_workforce, "OneByOne", Dying)
+    words = ["train", "vwap", str(trained.parent / "mine.toml"), "--out", str(tmp_path / "agents"), "--quiet"]
+    assert main(words) == 1
+    shown = capsys.readouterr().out
+    assert "TEST: its worker was lost: BrokenExecutor: it died" in shown
+    assert "lost      1 of them; the same command, without --overwrite, goes on with them" in shown
+    assert list((tmp_path / "agents").glob("chunks/*")) == []
+
+
+@pytest.mark.slow
+def test_who_stops_a_training_waits_for_no_chunk_that_was_not_begun() -> None:
+    calls: list[Future[float]] = []
+
+    def stop() -> None:
+        with farm_workforce.workforce(2, dask="", device="cpu") as force:
+            calls.extend(force.executor.submit(cpu_seconds) for _ in range(50))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop()
+    assert sum(call.cancelled() for call in calls) >= 40
+
+
+@pytest.mark.slow
+def test_a_cluster_trains_what_this_process_does_and_writes_nothing_where_its_workers_are(
+    trained: Path, tmp_path: Path
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    words = ["train", "vwap", str(trained.parent / "mine.toml"), "--out", str(tmp_path / "agents"), "--quiet"]
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        assert main([*words, "--dask", cluster.scheduler_address]) == 0
+    assert not (tmp_path / "agents" / "partly").exists()
+    for ours, theirs in zip(load_results(tmp_path / "agents").learned, load_results(trained).learned, strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("file", sorted((shipped_folder("configs") / "training").glob("vwap_[dtu]*.toml")))
