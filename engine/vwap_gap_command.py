@@ -54,7 +54,7 @@ def gap_command(name: str, output: Output) -> int:
     seen = sum(tape.sessions[0][0] <= trained for tape in days)
     facts = agent.manifest
     lines = [
-        f"{config.name}: {facts.trained_on} at {facts.pov:.0%} of volume, objective {facts.objective}; "
+        f"{config.name}: {facts.trained_on} at {100 * facts.pov:g}% of volume, objective {facts.objective}; "
         f"{len(days)} days, {seen} of them not later than what the problem was calibrated to",
         "half-spreads of the parent's value; + costs. replayed - predicted = fills + prices + moves",
         f"intervals: bootstrap of blocks of {config.block} periods, {config.draws:,} draws, seed {config.seed}",
