@@ -85,7 +85,10 @@ def _load_module(name: str) -> ModuleType:
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """``folder`` as the last place to import from, for as long as this lasts."""
+    """``folder`` as the last place to import from, for as long as this lasts; where it is one already, it stays."""
+    if str(folder) in sys.path:
+        yield
+        return
     sys.path.append(str(folder))
     try:
         yield

@@ -155,7 +155,8 @@ def _style_by_pov(found: Sequence[Group]) -> Claim | None:
         if len({group.pov for group in own}) > 1:
             low, high = own[0].learned.aggressive, own[-1].learned.aggressive
             parts = ", ".join(
-                f"POV {100 * one.pov:g}% {percent(one.learned.aggressive)} (optimum {100 * one.optimum.aggressive.mean:.1f})"
+                f"POV {100 * one.pov:g}% {percent(one.learned.aggressive)} "
+                f"(optimum {100 * one.optimum.aggressive.mean:.1f})"
                 for one in own
             )
             more = is_beyond(float(high.mean - low.mean), low, high)
