@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +18,7 @@ from engine.broker.models import Account, BrokerConfig, Fees, Latency, Lognormal
 from engine.config import Config, Risk, StrategyConfig, build, dump, load, ns_utc, parse
 from engine.errors import ConfigError, TapeError
 from engine.instruments import Instrument
+from engine.names import import_class
 from engine.tape import ROW, Flag, Kind, Manifest, Tape
 
 MINIMAL: dict[str, Any] = {"strategy": "mine.py:Mine", "feed_params": {"tapes": ["tape"]}}
@@ -199,6 +201,16 @@ def test_build_makes_what_the_config_names(folder: Path) -> None:
     assert setup.config.strategies[0].params == {"symbol": "A", "size": 1}
     assert setup.feed.chunks == 7  # type: ignore[attr-defined]
     assert "chunks" not in setup.config.feed_params
+
+
+def test_naming_a_class_leaves_the_import_path_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    for path in (["a", "b"], [str(folder), "a", "b"]):
+        monkeypatch.setattr(sys, "path", [*path, *sys.path])
+        before = list(sys.path)
+        import_class("engine.strategy:Strategy", object, "test")
+        import_class("mine.py:Mine", object, "test")
+        assert sys.path == before
 
 
 @pytest.mark.parametrize(

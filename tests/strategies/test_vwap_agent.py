@@ -19,6 +19,7 @@ from engine.agent_model import AgentManifest, load_agent, save_agent
 from engine.broker.impact import Market, Propagator
 from engine.broker.models import BrokerConfig, Latency
 from engine.child_orders import DEEPER, NEAR, WAIT
+from engine.config import build, load
 from engine.errors import ConfigError
 from engine.instruments import Instrument
 from engine.learning import placement_problem
@@ -26,6 +27,7 @@ from engine.learning.agent_export import export_agent, problem_of
 from engine.orders import TimeInForce
 from engine.parent import ParentOrder
 from engine.q_network import Weights, best_allowed, q_values
+from engine.shipped import shipped_folder
 from engine.strategy import MILLISECOND, SECOND
 from engine.tape import State
 from engine.testing.laws import StrategyLaws
@@ -446,3 +448,9 @@ def test_the_hash_of_its_agent_is_among_its_parameters_and_another_is_refused(tm
     random_agent(folder, 2)
     with pytest.raises(ConfigError, match=content[:12]):
         VwapAgent(agent.params)
+
+
+def test_a_run_that_ships_names_its_agent_by_hash():
+    config = build(load(shipped_folder("configs") / "vwap_agent.toml")).config
+    shipped = load_agent(shipped_folder("configs") / "models" / "DEMO_VWAP.agent")
+    assert config.strategies[0].params["agent_content"] == shipped.manifest.content
