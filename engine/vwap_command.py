@@ -204,7 +204,24 @@ def _lines(results: VwapResults, *, farm_is_new: bool) -> list[str]:
     head = f"{results.name}: {len(results.runs)} networks, {results.device}, half-spreads of the parent's value"
     lines = [head, *(["SYNTHETIC: no recorded market"] if results.is_synthetic else [])]
     lines += [] if farm_is_new else ["some were trained before; their core seconds are of then"]
-    return [*lines, *grid_lines(Grid("Learned placement", HEAD, [_row(*one) for one in groups.items()]))]
+    grid = Grid("Learned placement", HEAD, [_row(*one) for one in groups.items()])
+    return [*lines, *grid_lines(grid), "", *_worst_lines(results.runs)]
+
+
+def _worst_lines(runs: list[Run]) -> list[str]:
+    """What means do not show: the network furthest from its optimum, and those that a fixed rule is better than."""
+    worst = max(runs, key=lambda run: run.cost - run.optimum)
+    behind = [run for run in runs if run.cost > run.best_rule]
+    told = f"worst     {_called(worst)}: {worst.cost - worst.optimum:.3f} above the optimum"
+    if not behind:
+        return [told, f"rules     all {len(runs)} networks are cheaper than every fixed rule, or as cheap"]
+    some = [f"{_called(run)} ({run.cost:.3f}, {run.best_rule_name} {run.best_rule:.3f})" for run in behind[:MOST]]
+    told_of = f"{len(behind)} of {len(runs)} networks cost more than a fixed rule; do not trade them: "
+    return [told, f"rules     {told_of}{', '.join(some)}"]
+
+
+def _called(run: Run) -> str:
+    return f"{run.ticker} at {100 * run.pov:g} %, seed {run.seed}"
 
 
 def _groups(runs: list[Run]) -> dict[tuple[str, float], list[Run]]:

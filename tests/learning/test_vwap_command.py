@@ -10,11 +10,12 @@ from concurrent.futures import BrokenExecutor, Executor, Future
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from random_agent import random_agent
 
-from engine import farm_workforce
+from engine import farm_workforce, vwap_command
 from engine.agent_model import load_agent
 from engine.cli import main
 from engine.clock import cpu_seconds
@@ -103,6 +104,16 @@ def test_an_agent_that_is_left_costs_what_the_results_say(trained: Path) -> None
         assert run.optimum <= run.cost
     assert len((trained / "table.csv").read_text().splitlines()) == 3
     assert not {"seed", "device"} & {*kept.results.settings}  # the run's stand elsewhere
+
+
+def test_networks_that_a_fixed_rule_beats_are_named(trained: Path) -> None:
+    runs = load_results(trained).results.runs
+    spoilt = [msgspec.structs.replace(runs[0], cost=runs[0].best_rule + 1), runs[1]]
+    worst, rules = vwap_command._worst_lines(spoilt)
+    assert worst.startswith("worst     TEST at 10 %, seed 1: ")
+    assert "1 of 2 networks cost more than a fixed rule; do not trade them: TEST at 10 %, seed 1 (" in rules
+    better = [msgspec.structs.replace(run, cost=run.optimum) for run in runs]
+    assert "all 2 networks are cheaper than every fixed rule" in vwap_command._worst_lines(better)[1]
 
 
 def test_a_training_that_is_done_is_not_done_again_unless_told_and_then_gives_the_same(
