@@ -108,11 +108,11 @@ def test_an_agent_that_is_left_costs_what_the_results_say(trained: Path) -> None
 
 def test_networks_that_a_fixed_rule_beats_are_named(trained: Path) -> None:
     runs = load_results(trained).results.runs
-    spoilt = [msgspec.structs.replace(runs[0], cost=runs[0].best_rule + 1), runs[1]]
-    worst, rules = vwap_command._worst_lines(spoilt)
+    better = [msgspec.structs.replace(run, cost=run.optimum) for run in runs]
+    spoilt = msgspec.structs.replace(runs[0], cost=runs[0].best_rule + 1)
+    worst, rules = vwap_command._worst_lines([spoilt, better[1]])
     assert worst.startswith("worst     TEST at 10 %, seed 1: ")
     assert "1 of 2 networks cost more than a fixed rule; do not trade them: TEST at 10 %, seed 1 (" in rules
-    better = [msgspec.structs.replace(run, cost=run.optimum) for run in runs]
     assert "all 2 networks are cheaper than every fixed rule" in vwap_command._worst_lines(better)[1]
 
 
