@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -19,15 +18,15 @@ from engine.learning.fills_config import FillsConfig, load_fills_config
 from engine.learning.fills_study import FillCell, FillPlan, FillResults, FillStock, study_fills
 from engine.progress import telling
 from engine.reports.forest_page import write_forest_page
-from engine.shipped import shipped_folder
-from engine.spelling import did_you_mean
+from engine.shipped import find_training
+from engine.whole_folder import written_whole
 
 RESULTS = "fills.json"
 
 
 def train_fills_command(name: str, out: Path | None, overwrite: bool, output: Output) -> int:
     """Tables, fills.json and table.csv in a folder of their own, whole or not at all."""
-    config = load_fills_config(_find(name))
+    config = load_fills_config(find_training(name, "fills_*.toml"))
     folder = out or Path("models") / config.name
     if folder.exists() and not overwrite:
         raise ConfigError(f"{folder} exists; choose another --out folder, or --overwrite")
@@ -36,19 +35,10 @@ def train_fills_command(name: str, out: Path | None, overwrite: bool, output: Ou
             f"{folder} holds no fill probabilities, so it is not overwritten; choose another --out folder"
         )
     ensure()
-    scratch = folder.with_name(f".{folder.name}.partly")
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
+    with written_whole(folder) as scratch:
         results = _train(config, scratch, output)
         (scratch / RESULTS).write_bytes(msgspec.json.encode(results))
         _write_table(scratch / "table.csv", results.cells)
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written ({error.strerror}); choose another --out folder") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     tables = sorted(path.name for path in folder.glob("*.fills"))
     lines = [*_lines(results), "", f"wrote     {len(tables)} tables in {folder}, table.csv, {RESULTS}"]
     lines.append(f"page      tickwright vwap fills {folder} --html fills.html")
@@ -83,16 +73,6 @@ def read_fill_results(folder: Path) -> FillResults:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); make it with `tickwright train fills`") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: no results of a training ({error}); train again") from None
-
-
-def _find(name: str) -> Path:
-    """A config by its file, or by its name if it ships."""
-    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
-        return Path(name)
-    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "training").glob("fills_*.toml"))}
-    if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no training of that name ships{did_you_mean(name, shipped)}")
-    return shipped[name]
 
 
 def _train(config: FillsConfig, scratch: Path, output: Output) -> FillResults:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import shutil
 from pathlib import Path
 
 import msgspec
@@ -22,9 +21,10 @@ from engine.learning.training import Cell, Plan, Stock, Trained
 from engine.model_file import InstrumentFacts, save_model
 from engine.progress import telling
 from engine.reports.forest_page import write_forest_page
-from engine.shipped import shipped_folder
+from engine.shipped import find_training
 from engine.spelling import did_you_mean
 from engine.tape import Tape
+from engine.whole_folder import written_whole
 
 RESULTS = "results.json"
 FORM = "tickwright data import"
@@ -33,7 +33,7 @@ ONE_STOCK = ("lobster", "quotes", "trades")  # forms whose files may not say whi
 
 def train_command(name: str, out: Path | None, overwrite: bool, output: Output) -> int:
     """Models, results.json and table.csv in a folder of their own, whole or not at all."""
-    config = load_forest_config(_find(name))
+    config = load_forest_config(find_training(name))
     folder = out or Path("models") / config.name
     if folder.exists() and not overwrite:
         raise ConfigError(f"{folder} exists; choose another --out folder, or --overwrite")
@@ -45,19 +45,10 @@ def train_command(name: str, out: Path | None, overwrite: bool, output: Output) 
         settings=config.forest, draws=config.draws,
     )  # fmt: skip
     days = [stock_tapes(one) for one in config.stocks]
-    scratch = folder.with_name(f".{folder.name}.partly")
-    shutil.rmtree(scratch, ignore_errors=True)
-    try:
+    with written_whole(folder) as scratch:
         results = _train(config, plan, days, scratch, output)
         (scratch / RESULTS).write_bytes(msgspec.json.encode(results))
         _write_table(scratch / "table.csv", results.cells)
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written ({error.strerror}); choose another --out folder") from None
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     models = sorted(path.name for path in folder.glob("*.model"))
     lines = [*_lines(results), "", f"wrote     {len(models)} models in {folder}, table.csv, {RESULTS}"]
     lines.append(f"page      tickwright forest report {folder} --html forest.html")
@@ -75,16 +66,6 @@ def report_command(folder: Path, html: Path | None, output: Output) -> int:
     lines = [*_lines(results), "", f"page      {page}" if page else "page      with --html FILE"]
     say(output, {"results": results, "page": page}, lines)
     return OK
-
-
-def _find(name: str) -> Path:
-    """A config by its file, or by its name if it ships."""
-    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
-        return Path(name)
-    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "training").glob("*.toml"))}
-    if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no training of that name ships{did_you_mean(name, shipped)}")
-    return shipped[name]
 
 
 def read_results(folder: Path) -> Results:

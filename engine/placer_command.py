@@ -21,8 +21,7 @@ from engine.kernel_cache import ensure
 from engine.learning.paired_effects import Effect
 from engine.learning.placer_config import PlacerConfig, SubjectConfig, load_placer_config
 from engine.learning.placer_study import ARMS, Arm, Subject, Trial, effect, study
-from engine.shipped import find_config, shipped_folder
-from engine.spelling import did_you_mean
+from engine.shipped import find_config, find_study
 
 HEAD = ("", "parents", "signals off", "model", "foresight", "model less off", "95 % interval", "detectable",
         "foresight less off", "95 % interval")  # fmt: skip
@@ -30,7 +29,7 @@ HEAD = ("", "parents", "signals off", "model", "foresight", "model less off", "9
 
 def placer_command(name: str, out: Path | None, output: Output) -> int:
     """Replay every parent in every arm and print what differs; with ``out`` a CSV of the parents, too."""
-    config = load_placer_config(_find(name))
+    config = load_placer_config(find_study(name))
     run_config = load(find_config(config.run), sets=config.sets)
     feed_of = importlib.import_module("feeds.replay").TapeFeed
     ensure()
@@ -148,13 +147,3 @@ def _write(file: Path, trials: Sequence[Trial]) -> None:
             writer.writerows(msgspec.structs.astuple(trial) for trial in trials)
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written ({error.strerror}); choose another --out file") from None
-
-
-def _find(name: str) -> Path:
-    """A config by its file, or by its name if it ships."""
-    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
-        return Path(name)
-    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "studies").glob("*.toml"))}
-    if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no study of that name ships{did_you_mean(name, shipped)}")
-    return shipped[name]

@@ -35,9 +35,26 @@ def find_config(name: str) -> Path:
     ConfigError
         If it is neither.
     """
+    return _found(name, shipped_configs(), "config")
+
+
+def find_training(name: str, pattern: str = "*.toml") -> Path:
+    """The same for what ``tickwright train`` is told; ``pattern`` is of files that ship."""
+    return _found(name, _named("training", pattern), "training")
+
+
+def find_study(name: str) -> Path:
+    """The same for a study."""
+    return _found(name, _named("studies", "*.toml"), "study")
+
+
+def _named(folder: str, pattern: str) -> dict[str, Path]:
+    return {path.stem: path for path in sorted((shipped_folder("configs") / folder).glob(pattern))}
+
+
+def _found(name: str, shipped: dict[str, Path], what: str) -> Path:
     if Path(name).is_file() or name.endswith(".toml") or "/" in name:
         return Path(name)
-    shipped = shipped_configs()
     if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no config of that name ships{did_you_mean(name, shipped)}")
+        raise ConfigError(f"{name}: no such file, and no {what} of that name ships{did_you_mean(name, shipped)}")
     return shipped[name]

@@ -33,8 +33,7 @@ from engine.learning.ticker_days import ticker_days
 from engine.learning.universe import Ticker, draw_universe, universe_problem
 from engine.learning.vwap_config import TickerConfig, UniverseConfig, VwapConfig, load_vwap_config
 from engine.learning.vwap_results import Run, VwapResults
-from engine.shipped import shipped_folder
-from engine.spelling import did_you_mean
+from engine.shipped import find_training
 from engine.tape import Tape
 
 HEAD = ("", "POV", "runs", "cost", "optimum", "excess", "TWAP", "gap closed", "best rule", "its cost", "core s")
@@ -47,7 +46,7 @@ def train_command(
     output: Output,
 ) -> int:  # fmt: skip
     """Agents, results and a table in a folder, which a run that was killed goes on with."""
-    config = load_vwap_config(_find(name))
+    config = load_vwap_config(find_training(name, "vwap*.toml"))
     folder = out or Path("models") / config.name
     if overwrite and folder.exists() and not (folder / "farm").is_file():
         raise ConfigError(f"{folder} holds no training, so it is not overwritten; choose another --out folder")
@@ -257,13 +256,3 @@ def _failures(folder: Path) -> dict[str, str]:
     for file in sorted(folder.glob("chunks/*/failed.json")):
         found |= msgspec.json.decode(file.read_bytes(), type=dict[str, str])
     return found
-
-
-def _find(name: str) -> Path:
-    """A config by its file, or by its name if it ships."""
-    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
-        return Path(name)
-    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "training").glob("vwap*.toml"))}
-    if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no training of that name ships{did_you_mean(name, shipped)}")
-    return shipped[name]

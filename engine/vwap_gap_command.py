@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -22,8 +21,7 @@ from engine.learning.placement_gap import Gap, Ints, gap, play
 from engine.learning.placement_problem import Problem
 from engine.learning.replay_env import Episode
 from engine.learning.replay_parents import ReplayParents
-from engine.shipped import find_config, shipped_folder
-from engine.spelling import did_you_mean
+from engine.shipped import find_config, find_study
 
 HEAD = ("policy", "parents", "predicted", "replayed", "95 % interval", "fills", "prices", "moves", "done (predicted)")
 LEVEL_HEAD = ("policy", "level", "orders", "fill probability", "part filled", "spread cost", "measured")
@@ -32,7 +30,7 @@ OTHERS = ("twap", "always near 1")  # rules that are replayed beside the agent a
 
 def gap_command(name: str, output: Output) -> int:
     """Replay the agent of a run and a few other policies on every day, and print what was promised beside it."""
-    config = load_gap_config(_find(name))
+    config = load_gap_config(find_study(name))
     parents = ReplayParents(load(find_config(config.run), sets=config.sets), config.symbol)
     agent, problem = parents.agent, parents.problem
     policies = {"agent": network_policy(problem, agent.weights), "optimum": solve(problem).action}
@@ -121,13 +119,3 @@ def _answer(one: Gap) -> dict[str, object]:
 
 def _plain(value: object) -> object:
     return value._asdict() if isinstance(value, Effect) else value
-
-
-def _find(name: str) -> Path:
-    """A config by its file, or by its name if it ships."""
-    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
-        return Path(name)
-    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "studies").glob("*.toml"))}
-    if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no study of that name ships{did_you_mean(name, shipped)}")
-    return shipped[name]

@@ -21,8 +21,7 @@ from engine.learning.null_market import null_day
 from engine.learning.parent_study import Subject, Trial, Venue, Windows, check_held_out, n_replays, study
 from engine.learning.vwap_study_config import ParentsConfig, StockArm, VwapStudyConfig, load_vwap_study_config
 from engine.progress import telling
-from engine.shipped import find_config, shipped_folder
-from engine.spelling import did_you_mean
+from engine.shipped import find_config, find_study
 from engine.tape import Tape
 
 
@@ -36,7 +35,7 @@ class Work(msgspec.Struct, frozen=True, eq=False):
 
 def vwap_study_command(name: str, out: Path | None, output: Output, *, null: bool = False) -> int:
     """Replay every parent in every arm and print what they cost; with ``out`` a CSV of the parents, too."""
-    file = _find(name)
+    file = find_study(name)
     config = load_vwap_study_config(file)
     run = load(find_config(config.venue), sets=config.venue_sets)
     venue = Venue(run.broker, run.risk, run.seed)
@@ -126,13 +125,3 @@ def _market(null: bool, *, synthetic: bool) -> str:
     if null:
         return "a null market: moves drawn anew, no alpha"
     return "SYNTHETIC days, no recorded market" if synthetic else "markets as recorded"
-
-
-def _find(name: str) -> Path:
-    """A config by its file, or by its name if it ships."""
-    if Path(name).is_file() or name.endswith(".toml") or "/" in name:
-        return Path(name)
-    shipped = {path.stem: path for path in sorted((shipped_folder("configs") / "studies").glob("*.toml"))}
-    if name not in shipped:
-        raise ConfigError(f"{name}: no such file, and no study of that name ships{did_you_mean(name, shipped)}")
-    return shipped[name]
