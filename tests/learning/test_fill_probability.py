@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -25,6 +27,7 @@ from engine.learning.fills_study import within_day
 from engine.learning.virtual_orders import Placements
 from engine.strategy import SECOND
 
+fits = pytest.mark.skipif(find_spec("sklearn") is None, reason="the extra `learn` is not installed")
 HORIZONS = np.array([5.0, 20, 60])
 SIZES = np.array([50, 100, 200])
 QUICK = ForestSettings(trees=10, depth=8, leaf=50, most_samples=5_000)
@@ -49,6 +52,7 @@ def chances(some: Placements, leans: float = 2.0) -> np.ndarray:
     return 1 - np.exp(-HORIZONS / mean[:, :, None])
 
 
+@fits
 def test_signals_that_say_something_are_worth_their_log_loss_and_none_beats_the_truth() -> None:
     train, test = placements(6_000, 1), placements(3_000, 2)
     axes = axes_of(train, 100.0, HORIZONS)
@@ -66,6 +70,7 @@ def test_signals_that_say_something_are_worth_their_log_loss_and_none_beats_the_
     assert scores["logistic"].calibration_error < 0.03
 
 
+@fits
 def test_signals_that_say_nothing_are_worth_nothing() -> None:
     train, test = placements(6_000, 1, leans=0.0), placements(3_000, 2, leans=0.0)
     fitted = fit(train, axes_of(train, 100.0, HORIZONS), settings=QUICK, seed=3)
@@ -74,6 +79,7 @@ def test_signals_that_say_nothing_are_worth_nothing() -> None:
     assert all(scores[name].gain.value < 2 * scores[name].gain.error + 0.002 for name in scores)
 
 
+@fits
 def test_every_table_is_monotone_and_the_empirical_one_near_the_truth() -> None:
     train = placements(6_000, 1)
     axes = axes_of(train, 100.0, HORIZONS)
@@ -89,6 +95,7 @@ def test_every_table_is_monotone_and_the_empirical_one_near_the_truth() -> None:
         assert (apart < 4 * table.error[level - 1, -1, -1]).all()
 
 
+@fits
 def test_the_same_seed_gives_the_same_bits() -> None:
     train, test = placements(2_000, 1), placements(200, 2)
     axes = axes_of(train, 100.0, HORIZONS)

@@ -149,6 +149,7 @@ def test_every_decision_is_counted_once() -> None:
     assert learned.history.placed.sum(axis=2) == pytest.approx(1)
 
 
+@pytest.mark.slow
 @settings(max_examples=3, deadline=None)
 @given(seed=st.integers(0, 1000))
 def test_linear_values_of_eq_5_are_better_than_at_random_and_stay_finite(seed: int) -> None:
