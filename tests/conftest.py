@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # How often each law is tried, unless it says so itself; `make test-slow` gives --hypothesis-profile=thorough.
 # No wall clock in a verdict: a busy machine must not fail a law.
-for profile, examples in (("quick", 30), ("thorough", 300)):
+for profile, examples in (("quick", 20), ("thorough", 300)):
     settings.register_profile(
         profile, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,9 +60,14 @@ def name_of(path: Path) -> str:
     return ".".join(path.relative_to(ENGINE.parent).with_suffix("").parts).removesuffix(".__init__")
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def imports(path: Path) -> Iterator[str]:
     """Dotted names of everything a file imports, wherever in it."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -145,7 +151,7 @@ def test_deciding_code_reads_no_clock_no_chance_and_no_environment() -> None:
     found = [
         f"{path}:{line}: {what}"
         for path in core()
-        for line, what in faults(ast.parse(path.read_text(encoding="utf-8")))
+        for line, what in faults(tree_of(path))
         if (path.name, what) not in allowed
     ]
     assert not found, "\n".join(found)
@@ -167,7 +173,7 @@ def test_every_public_module_says_what_it_is() -> None:
 
 
 def has_docstring(path: Path) -> bool:
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) is not None
+    return ast.get_docstring(tree_of(path)) is not None
 
 
 @pytest.mark.parametrize("module", ["engine", "engine.cli"])

@@ -145,6 +145,7 @@ def test_a_tape_without_bonds_names_them(capsys, folder, tmp_path):
     assert "bond_price" in found["exhibits"][1]["missing"]
 
 
+@pytest.mark.slow
 def test_without_fair_worlds_no_rule_is_judged(capsys, folder, tmp_path):
     out = tmp_path / "s"
     returns = write(

@@ -139,6 +139,7 @@ daily_volatility = 0.02
 """
 
 
+@pytest.mark.slow
 def test_runs_give_their_parents(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parents = "".join(
         f'[[params.orders]]\nsymbol = "DEMO"\nside = "{("buy", "sell")[n % 2]}"\nshares = {200 + 100 * (n % 7)}\n'

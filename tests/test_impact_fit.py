@@ -41,6 +41,7 @@ def test_without_noise_the_planted_parameters_come_back(region):
         assert getattr(found, name) == pytest.approx(getattr(planted, name), rel=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("region", sorted(REGIONS))
 def test_planted_parameters_are_recovered_within_two_standard_errors(region):
     """12 seeds of 20,000 parents, 60 estimates a region; whatever the region, the priors are North America's."""

@@ -536,6 +536,7 @@ def test_a_config_of_deals_runs_says_what_it_did_and_verifies(tmp_path: Path) ->
     assert balance.equity == balance.start + balance.pnl == balance.start + sum(held.pnl for held in result.holdings)
 
 
+@pytest.mark.slow
 class TestTheLawsWithDeals(StrategyLaws):
     """The shipped laws, on a tape of closes."""
 

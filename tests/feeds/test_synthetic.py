@@ -231,6 +231,7 @@ def test_a_day_runs_from_before_the_open_through_both_auctions_to_closed():
     assert rows[opening + 1]["level"] == State.OPEN
 
 
+@pytest.mark.slow
 def test_volatility_and_volume_are_those_that_were_asked_for():
     stock = Stock(symbol="X", regime="small", price="60.00", daily_volatility=0.012, daily_volume=900_000)
     tapes = synthetic_market(MarketParams(stocks=(stock,)), seed=5, date=DATE, days=30, view="BARS")
@@ -260,6 +261,7 @@ def test_an_early_close_is_kept():
     assert tape.rows[-1]["ts_event"] == ts_close
 
 
+@pytest.mark.slow
 def test_several_stocks_share_one_clock_and_their_slow_intensity():
     stocks = tuple(msgspec.structs.replace(STOCKS["small"], symbol=name, daily_volatility=0.0075) for name in "AB")
 

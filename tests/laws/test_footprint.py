@@ -98,6 +98,7 @@ def test_cutting_the_tape_leaves_the_same_footprint(scenario: Scenario, data: st
     assert_same(drive(ReferenceBroker, scenario), drive(ReferenceBroker, scenario, at))
 
 
+@pytest.mark.slow
 @on_both
 @given(scenario=scenarios(one_pass=False, impact=False))
 def test_impact_of_size_nothing_changes_nothing(name: str, scenario: Scenario) -> None:

@@ -123,14 +123,14 @@ PARENTS = {
 }
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 3)
 @given(before=st.integers(0, 60), **PARENTS)
 def test_the_mean_displacement_is_the_macro_forms_within_5_percent(**parent: Any) -> None:
     found = constant_rate(**parent)
     assert found.replayed[found.during].mean() == pytest.approx(found.macro[found.during].mean(), rel=0.05)
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 3)
 @given(cells=st.integers(0, 3), **PARENTS)
 def test_a_parent_that_begins_with_a_cell_leaves_the_macro_form_at_every_end_during_and_after(
     cells: int, **parent: Any
@@ -269,6 +269,7 @@ def test_the_compiled_broker_leaves_the_same_footprint_in_any_chunking(scenario:
     assert_same(drive(compiled(), scenario, at), drive(compiled(), scenario))
 
 
+@pytest.mark.slow
 @given(moving_scenarios())
 def test_the_compiled_broker_leaves_the_same_footprint_with_one_cursor_and_with_two(scenario: Scenario) -> None:
     assume(scenario.config.latency.entry != 0)

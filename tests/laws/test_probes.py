@@ -42,12 +42,13 @@ def agree(data: st.DataObject, model: str = "") -> None:
     assert_same(drive(ReferenceBroker, scenario), drive(compiled(), scenario, at))
 
 
-@settings(max_examples=8)
+@settings(max_examples=settings().max_examples // 5)
 @given(data=st.data())
 def test_probes_measure_what_the_plain_broker_measures_while_we_trade_in_any_chunking(data: st.DataObject) -> None:
     agree(data)
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(data=st.data())
 def test_a_models_probabilities_along_the_walk_are_its_own_and_wake_when_they_are_high(
@@ -56,6 +57,7 @@ def test_a_models_probabilities_along_the_walk_are_its_own_and_wake_when_they_ar
     agree(data, model)
 
 
+@pytest.mark.slow
 @settings(max_examples=6)
 @given(data=st.data())
 def test_an_attached_strategy_is_shown_the_signals_of_a_replay(model: str, data: st.DataObject) -> None:

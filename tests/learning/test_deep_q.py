@@ -196,6 +196,7 @@ def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, monkeypatch
         train(stack([solvable_problem(0.1)]), QUICK, checkpoint=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_ticker_that_stops_early_leaves_what_it_leaves_alone_while_others_go_on() -> None:
     povs = (0.1, 0.2)
     early = TrainSettings(**{**QUICK_FIELDS, "rounds": 30, "settle": 0, "patience": 2})

@@ -151,6 +151,7 @@ def test_the_best_of_others_is_not_their_mean():
 # Short gamma on constructed markets
 
 
+@pytest.mark.slow
 def test_a_planted_premium_holds(paid):
     assert headline(paid) == [HOLDS, HOLDS]
     implied = next(v for v in verdicts_of(paid) if v.claim == "implied vol pays for the daily volatility")

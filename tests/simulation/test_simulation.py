@@ -51,6 +51,7 @@ def test_a_schedule_that_once_found_a_bug_holds(kept: Path) -> None:
     assert run_plan(msgspec.json.decode(kept.read_bytes(), type=Plan)).text == ""
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_events_also_under_another_hash_seed() -> None:
     code = "import simulate, sys; print(*[simulate.run_plan(simulate.plan_of(s)).digest for s in (3, 7, 11)])"
     here = [run_plan(simulate.plan_of(seed)).digest for seed in (3, 7, 11)]

@@ -107,7 +107,7 @@ def test_bonds_on_the_curve_are_never_traded() -> None:
 
 
 @given(cheap=st.sets(st.sampled_from(CHEAP), min_size=1), dear=st.sets(st.sampled_from(DEAR), min_size=1))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
 def test_cheap_bonds_are_bought_dear_ones_sold_and_all_others_left_alone(cheap: set[int], dear: set[int]) -> None:
     ran = Ran(small_treasuries(planted(list(cheap), list(dear))))
     for _, name, units in ran.deals():
@@ -126,7 +126,7 @@ def test_each_signal_buys_the_cheap_and_sells_the_dear(signal: Any) -> None:
 @given(
     seed=st.integers(0, 10**6), rules=st.builds(Rules, entry_z=st.just(0.0), lot=st.sampled_from([1, 1_000, 100_000]))
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
 def test_every_package_is_dv01_neutral_at_the_close_at_which_it_is_dealt(seed: int, rules: Rules) -> None:
     tape = small_treasuries(noise(seed, days=1))
     ran, risk = Ran(tape, strategy(rules)), dv01s(tape, 0)
@@ -166,7 +166,7 @@ def test_two_hedges_share_the_risk_so_that_a_tilt_does_not_move_the_package(
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
 def test_errors_of_the_other_sign_give_the_mirrored_trades(seed: int) -> None:
     rng = np.random.default_rng(seed)
     errors = planted([], [])
@@ -183,7 +183,7 @@ def test_errors_of_the_other_sign_give_the_mirrored_trades(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 10**6), day=st.integers(1, 2))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=settings().max_examples // 4, deadline=None)
 def test_what_happens_later_changes_no_deal_before(seed: int, day: int) -> None:
     errors = noise(seed)
     other = errors.copy()

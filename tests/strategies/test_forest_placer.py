@@ -66,6 +66,7 @@ def placer(
 LIVELY = small_market(11, 900)  # long enough for full windows, and so for forecasts
 
 
+@pytest.mark.slow
 class TestForestPlacer(StrategyLaws):
     own_tape = named(LIVELY, "A")
     broker = BrokerConfig(latency=Latency(feed=50 * MILLISECOND, entry=300 * MILLISECOND))
@@ -119,7 +120,7 @@ def replay(made, tape=LIVELY, **feed):
     return result, journal.records
 
 
-@settings(max_examples=8)
+@settings(max_examples=settings().max_examples // 4)
 @given(seed=st.integers(0, 10**6), side=st.sampled_from(["buy", "sell"]), data=st.data())
 def test_cutting_the_tape_into_chunks_changes_nothing(seed, side, data):
     tape = small_market(seed, 800)
@@ -255,7 +256,7 @@ def test_own_volume_never_passes_the_participation_cap(run):
     market.run(made, after_each_step=check)
 
 
-@settings(max_examples=10)
+@settings(max_examples=settings().max_examples // 4)
 @given(seed=st.integers(0, 10**6), side=st.sampled_from(["buy", "sell"]), most=st.sampled_from([0.02, 0.1]))
 def test_it_is_never_long_further_behind_than_allowed_where_there_is_enough_to_take(seed, side, most):
     made = placer(shares=500, side=side, placement=msgspec.structs.replace(EAGER, most_behind=most))

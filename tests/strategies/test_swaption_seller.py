@@ -143,7 +143,7 @@ def research_signals(market: Market, sales: Sales, programme: Programme, net_bp:
     return np.all([np.ones(len(panel), bool), *(is_on(one, numbers[one]()) for one in programme.signals)], axis=0)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=settings().max_examples // 5, deadline=None)
 @given(seed=st.integers(0, 3), programme=programmes)
 def test_the_event_path_earns_what_research_says_to_the_last_unit(seed: int, programme: Programme) -> None:
     sold = check_parity(small_tape(seed), programme)

@@ -78,6 +78,7 @@ def made(agent: Path | str, symbol: str = "X", limits: Limits | None = None, **t
 # The laws of the house
 
 
+@pytest.mark.slow
 class TestVwapAgent(StrategyLaws):
     broker = BrokerConfig(latency=Latency(feed=50 * MILLISECOND, entry=300 * MILLISECOND))
 
