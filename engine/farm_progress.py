@@ -58,9 +58,11 @@ class Telling:
         count = f"{self._done} of {sum(self._sizes)}"
         for run in done.runs:
             rest = f"{run.cost - run.optimum:.3f} above the optimum, {gap_closed(run):.1%} of the gap from TWAP"
-            self._console.print(
-                f"{count}  {run.ticker} at {100 * run.pov:g} %: {rest}, {run.seconds:.1f} core s", highlight=False
-            )
+            self._say(f"{count}  {run.ticker} at {100 * run.pov:g} %: {rest}, {run.seconds:.1f} core s")
         for ticker, why in done.failed.items():
             word = "lost" if done.is_lost else "failed"
-            self._console.print(f"{count}  {ticker} {word}: {why}", highlight=False)
+            self._say(f"{count}  {ticker} {word}: {why}")
+
+    def _say(self, line: str) -> None:
+        # Whoever reads a log looks for lines: none is broken at the width of a terminal that is not there.
+        self._console.print(line, highlight=False, soft_wrap=not self._console.is_terminal)

@@ -141,8 +141,12 @@ def test_a_ticker_without_a_tape_is_told_and_the_rest_is_trained_on_its_market(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "mine.toml").write_text(MARKETS)
-    assert main(["train", "vwap", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "agents"), "--quiet"]) == 0
-    shown = capsys.readouterr().out
+    assert main(["train", "vwap", str(tmp_path / "mine.toml"), "--out", str(tmp_path / "agents")]) == 0
+    told = capsys.readouterr()
+    log = [line for line in told.err.splitlines() if line.startswith("2 of 2")]
+    assert len(log) == 3, told.err
+    assert all(line.endswith("core s") or "LOST failed: " in line for line in log)
+    shown = told.out
     assert "failed    1" in shown
     assert "LOST: " in shown
     assert "SYNTHETIC: no recorded market" in shown
