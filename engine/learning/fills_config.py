@@ -11,7 +11,7 @@ from engine.broker.models import Queue
 from engine.errors import ConfigError
 from engine.learning.fill_probability import ESTIMATORS, ForestSettings
 from engine.learning.forest_config import StockConfig, data_file
-from engine.learning.toml_config import read_config
+from engine.learning.toml_config import Seed, read_config
 
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
@@ -21,7 +21,7 @@ class FillsConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     """Everything that decides the tables. Of each stock's data ``StockConfig`` tells, as for forests."""
 
     name: str
-    seed: int
+    seed: Seed
     sizes: tuple[Positive, ...] = (0.5, 1, 2, 4, 8, 16, 32)  # mean trades
     horizons: tuple[Seconds, ...] = (2, 5, 10, 20, 45, 90, 180)  # s; the last is how long an order is followed
     every_s: Seconds = 15.0  # between placements on a level and side

@@ -11,7 +11,7 @@ import msgspec
 from engine.errors import ConfigError
 from engine.learning.forest import ForestSettings
 from engine.learning.labels import Rule
-from engine.learning.toml_config import read_config
+from engine.learning.toml_config import Seed, read_config
 
 Horizon = Annotated[int, msgspec.Meta(ge=1, le=100_000)]
 
@@ -33,7 +33,7 @@ class ForestConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Everything that decides the models."""
 
     name: str
-    seed: int
+    seed: Seed
     horizons: tuple[Horizon, ...] = (10, 20, 50, 100, 200)
     clock: Literal["trade", "quote"] = "trade"
     band: Rule = "thirds"

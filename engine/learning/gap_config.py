@@ -10,14 +10,14 @@ import msgspec
 from engine.errors import ConfigError
 from engine.learning.forest_config import StockConfig, data_file
 from engine.learning.step_facts import Periods
-from engine.learning.toml_config import read_config
+from engine.learning.toml_config import Seed, read_config
 
 
 class GapConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that decides the comparison. Data as ``StockConfig`` has it."""
 
     name: str
-    seed: int
+    seed: Seed
     run: str  # the config of a run of ``VwapAgent``
     sets: tuple[str, ...] = ()  # laid over it, as --set does
     symbol: str

@@ -11,7 +11,7 @@ from engine.broker.impact import Market
 from engine.errors import ConfigError
 from engine.learning.forest_config import StockConfig, data_file
 from engine.learning.parent_study import Windows
-from engine.learning.toml_config import read_config
+from engine.learning.toml_config import Seed, read_config
 
 
 class SubjectConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -37,7 +37,7 @@ class PlacerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Everything that decides the study."""
 
     name: str
-    seed: int
+    seed: Seed
     run: str  # the config of a run of the placer, or the name of one that ships
     sets: tuple[str, ...] = ()  # laid over it
     windows: Windows = Windows()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -12,6 +12,7 @@ from engine.errors import ConfigError
 from engine.spelling import explain
 
 T = TypeVar("T", bound=msgspec.Struct)
+Seed = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]  # as a run has it
 
 
 def read_config(file: Path, kind: type[T]) -> T:

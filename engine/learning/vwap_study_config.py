@@ -19,7 +19,7 @@ from engine.config import Config, StrategyConfig, load, make_strategies
 from engine.errors import ConfigError
 from engine.learning.forest_config import StockConfig, data_file
 from engine.learning.parent_study import Arm, HeldOut, Spans, Windows, day_of
-from engine.learning.toml_config import read_config
+from engine.learning.toml_config import Seed, read_config
 from engine.shipped import find_config
 from engine.spelling import did_you_mean
 from engine.strategy import Strategy
@@ -60,7 +60,7 @@ class VwapStudyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Everything that decides the study."""
 
     name: str
-    seed: int
+    seed: Seed
     venue: str  # the run whose broker, limits and seed every arm has
     venue_sets: tuple[str, ...] = ()
     judged: str  # the arm that is held against each of the others

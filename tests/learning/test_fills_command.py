@@ -132,6 +132,7 @@ def test_results_that_are_none_are_refused(tmp_path: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("old", "new", "complaint_"),
     [
+        ("seed = 3", "seed = -3", "expected int >= 0 at $.seed"),
         ("seed = 3", "sede = 3", "unknown field 'sede' at $; did you mean 'seed'?"),
         ("sizes = [1, 4]", "sizes = [4, 1]", "$.sizes is [4.0, 1.0], but must rise"),
         ("horizons = [5, 20]", "horizons = []", "$.horizons is [], but must rise"),

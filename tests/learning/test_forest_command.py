@@ -136,6 +136,7 @@ def test_a_training_that_fails_leaves_nothing(
 @pytest.mark.parametrize(
     ("old", "new", "complaint_"),
     [
+        ("seed = 3", "seed = -3", "expected int >= 0 at $.seed"),
         ("seed = 3", "sede = 3", "unknown field 'sede' at $; did you mean 'seed'?"),
         ("trees = 8", "trees = 0", "forest.trees is 0"),
         ("horizons = [5, 20]", "horizons = [5, 5]", "a stock or a horizon twice"),

@@ -261,6 +261,7 @@ def test_each_day_has_the_model_that_was_trained_without_it(tmp_path: Path, told
         ('run = "twap_demo"', 'run = "short_gamma"', ""),
         ("shares = [100, 300]", "shares = []", "shares"),
         ("draws = 200", "drawss = 200", "unknown field 'drawss'"),
+        ("seed = 1", "seed = -1", "expected int >= 0 at $.seed"),
     ],
 )
 def test_a_study_that_makes_no_sense_says_where(tmp_path: Path, told: str, right, wrong, says, capsys):
