@@ -103,10 +103,7 @@ def _check(config: VwapConfig, file: Path) -> None:
     for name, values in (("seeds", config.seeds), ("povs", config.povs)):
         if len({*values}) < len(values):
             raise ConfigError(f"{file}: $.{name} has a value twice: {values}")
-    plain = TrainSettings()
-    for name, where in (("seed", "$.seeds"), ("device", "--device")):
-        if (value := getattr(config.train, name)) != getattr(plain, name):
-            raise ConfigError(f"{file}: $.train.{name} is {value!r}, but is told by {where}; leave it out there")
+    _check_that_nothing_is_told_twice(config, file)
     if config.train.hidden != HIDDEN:
         raise ConfigError(f"{file}: $.train.hidden is {config.train.hidden}, but agents have {HIDDEN}; leave it out")
     if config.solvable:
@@ -121,6 +118,14 @@ def _check(config: VwapConfig, file: Path) -> None:
     for k, one in enumerate(config.tickers):
         if bool(one.tapes) + bool(one.files) + bool(one.synthetic) != 1 or bool(one.files) != bool(one.form):
             raise ConfigError(f"{file}: $.tickers[{k}] needs one of tapes, a form with its files, and synthetic")
+
+
+def _check_that_nothing_is_told_twice(config: VwapConfig, file: Path) -> None:
+    plain = VwapConfig(name="", seeds=(), povs=())
+    told = (("train", "seed", "$.seeds"), ("train", "device", "--device"), ("parent", "pov", "$.povs"))
+    for part, name, where in told:
+        if (value := getattr(getattr(config, part), name)) != getattr(getattr(plain, part), name):
+            raise ConfigError(f"{file}: $.{part}.{name} is {value!r}, but is told by {where}; leave it out there")
 
 
 def _check_parent_of_solvable(parent: ParentTerms, file: Path) -> None:

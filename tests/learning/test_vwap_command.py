@@ -178,6 +178,7 @@ def test_a_training_of_which_nothing_is_left_fails(tmp_path: Path, capsys: pytes
         ("steps = 10", "hidden = 32", "$.train.hidden is 32, but agents have 50; leave it out"),
         ("[train]", "[parent]\nrisk_aversion = 0.1\n[train]", "$.parent.risk_aversion is 0.1, but solvable = true has"),
         ("steps = 10", "seed = 5", "$.train.seed is 5, but is told by $.seeds"),
+        ("[train]", "[parent]\npov = 0.3\n[train]", "$.parent.pov is 0.3, but is told by $.povs"),
     ],
 )
 def test_a_config_that_cannot_be_is_refused_in_one_sentence(
