@@ -81,9 +81,10 @@ def _converged(group: Group) -> Judged:
 
 
 def _beats_rules(group: Group) -> Judged:
-    cost, best = group.learned.cost, -group.training.best_rule.mean
-    names = ", ".join(sorted({run.best_rule_name for run in group.runs}))
-    return is_beyond(float(best - cost.mean), cost), f"{cost.text()} against {best:.3f} ({names})"
+    """Run by run: tickers differ by more than policies do."""
+    best, names = -float(group.training.best_rule.mean), ", ".join(sorted({run.best_rule_name for run in group.runs}))
+    told = f"{group.cost.text()} against {best:.3f} ({names}), cheaper by {group.beaten_by.text()}"
+    return is_beyond(float(group.beaten_by.mean), group.beaten_by), told
 
 
 def _late(group: Group) -> Judged:

@@ -94,7 +94,7 @@ def _by_step(title: str, one: Manner, x: NDArray[np.float64]) -> Stack:
 def costs(found: Sequence[Group]) -> Columns:
     """What policies cost, beside the baselines."""
     parts = (
-        ("learned", LEARNED, [group.learned.cost for group in found]),
+        ("learned", LEARNED, [group.cost for group in found]),
         ("optimum", OPTIMUM, [_turned(group.training.optimum) for group in found]),
         ("best fixed rule", RULE, [_turned(group.training.best_rule) for group in found]),
         ("TWAP", TWAP, [_turned(group.training.twap) for group in found]),

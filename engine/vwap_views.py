@@ -42,7 +42,7 @@ def costs_grid(found: Sequence[Group]) -> Grid:
     """What each group's policies cost beside the baselines."""
     rows = [
         [
-            group.label, group.over, group.learned.cost.text(), _mean(group.training.optimum, -1),
+            group.label, group.over, group.cost.text(), _mean(group.training.optimum, -1),
             f"{_mean(group.training.best_rule, -1)} {rules_of(group)}", _mean(group.training.twap, -1),
             group.excess.text(), percent(group.gap_closed), percent(group.learned.completed),
         ]

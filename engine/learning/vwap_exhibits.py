@@ -96,7 +96,7 @@ class Group(NamedTuple):
     """One exhibit's worth of runs."""
 
     label: str
-    over: str  # "5 seeds"
+    over: str  # "5 seeds"; of a large universe a part is worked out, on which all but costs and training rest
     pov: float
     objective: str
     runs: list[Run]
@@ -105,8 +105,10 @@ class Group(NamedTuple):
     learned: Manner
     optimum: Manner
     twap: Manner
+    cost: Band  # of all runs, as are the next three
     gap_closed: Band
     excess: Band
+    beaten_by: Band  # what the cheapest fixed rule costs more, run by run
     other_objective: Manner  # the optimum, were it judged by the other objective
     same_choice: Band  # of the optimum's decisions, those that the other objective's optimum takes, too
     learned_surfaces: Surfaces  # means over runs, NaN where hardly visited
@@ -176,7 +178,7 @@ def _group(kept: Kept, label: str, rows: list[int], unit: str) -> Group:
     count = f"{len(rows)} {unit}{'s' if len(rows) > 1 else ''}"
     return Group(
         label=label,
-        over=count + (f", styles of {len(some)}" if len(some) < len(rows) else ""),
+        over=count + (f", styles and sweeps of {len(some)}" if len(some) < len(rows) else ""),
         pov=runs[0].pov,
         objective=runs[0].objective,
         runs=runs,
@@ -185,8 +187,10 @@ def _group(kept: Kept, label: str, rows: list[int], unit: str) -> Group:
         learned=manner([style(one.problem, one.action) for one in cases]),
         optimum=manner([style(one.problem, one.best.action) for one in cases]),
         twap=manner([style(one.problem, twap(one.problem)) for one in cases]),
+        cost=over([run.cost for run in runs]),
         gap_closed=over([(run.twap - run.cost) / (run.twap - run.optimum) for run in runs if run.twap > run.optimum]),
         excess=over([run.cost - run.optimum for run in runs]),
+        beaten_by=over([run.best_rule - run.cost for run in runs]),
         other_objective=manner([style(one.problem, one.other.action) for one in cases]),
         same_choice=over([_same(one.problem, one.best.action, one.other.action, one.best.action) for one in cases]),
         learned_surfaces=_mean_surfaces([surfaces(one.problem, one.value) for one in cases], cases),

@@ -50,12 +50,32 @@ def test_targets_that_differ_by_part_of_a_percent_are_groups_of_their_own(kept: 
     ]
 
 
-def test_runs_of_many_tickers_are_one(kept: Kept) -> None:
-    runs = [msgspec.structs.replace(kept.results.runs[i % 4], ticker=f"T{i}", pov=0.01 * (i + 1)) for i in range(8)]
+def eight_tickers(kept: Kept, **changed: list[float]) -> Kept:
+    """The four runs twice, as tickers; with what is ``changed`` of their results."""
+    runs = [
+        msgspec.structs.replace(
+            kept.results.runs[i % 4], ticker=f"T{i}", pov=0.01 * (i + 1), **{name: v[i] for name, v in changed.items()}
+        )
+        for i in range(8)
+    ]
     problems: Any = (np.concatenate([one, one]) for one in kept.problems)
     learned: Any = (np.concatenate([one, one]) for one in kept.learned)
-    twice = Kept(msgspec.structs.replace(kept.results, runs=runs), Problem(*problems), Learned(*learned))
-    assert [(one.label, one.over) for one in groups(twice)] == [("arrival", "8 tickers")]
+    return Kept(msgspec.structs.replace(kept.results, runs=runs), Problem(*problems), Learned(*learned))
+
+
+def test_runs_of_many_tickers_are_one(kept: Kept) -> None:
+    assert [(one.label, one.over) for one in groups(eight_tickers(kept))] == [("arrival", "8 tickers")]
+
+
+def test_costs_are_those_of_all_tickers_where_styles_are_those_of_some(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.learning.vwap_exhibits.MOST", 2)
+    cost = [10.0 * i for i in range(8)]
+    (one,) = groups(eight_tickers(kept, cost=cost, best_rule=[each + 0.1 for each in cost]))
+    assert one.over == "8 tickers, styles and sweeps of 2"
+    assert (float(one.cost.mean), float(one.beaten_by.mean)) == pytest.approx((35.0, 0.1))
+    assert next(each for each in claims([one]) if "fixed rule" in each.claim).verdict == "holds"
 
 
 def test_a_group_costs_what_its_networks_cost(kept: Kept, found: list[Group]) -> None:
@@ -95,7 +115,12 @@ def test_every_claim_is_judged_with_numbers(found: list[Group]) -> None:
 def test_the_optimum_held_as_learned_passes_what_can_be_passed(found: list[Group]) -> None:
     """A claim that failed the optimum would ask for the wrong thing."""
     best = [
-        one._replace(learned=one.optimum, learned_by_fill=one.optimum_by_fill, learned_surfaces=one.optimum_surfaces)
+        one._replace(
+            learned=one.optimum,
+            beaten_by=over([run.best_rule - run.optimum for run in one.runs]),
+            learned_by_fill=one.optimum_by_fill,
+            learned_surfaces=one.optimum_surfaces,
+        )
         for one in found
     ]
     verdicts = {one.claim.split(" (")[0]: one.verdict for one in claims(best)}
