@@ -213,7 +213,8 @@ def _worst_lines(runs: list[Run]) -> list[str]:
     behind = [run for run in runs if run.cost > run.best_rule]
     told = f"worst     {_called(worst)}: {worst.cost - worst.optimum:.3f} above the optimum"
     if not behind:
-        return [told, f"rules     all {len(runs)} networks are cheaper than every fixed rule, or as cheap"]
+        which = f"all {len(runs)} networks are" if len(runs) > 1 else "the network is"
+        return [told, f"rules     {which} cheaper than every fixed rule, or as cheap"]
     some = [f"{_called(run)} ({run.cost:.3f}, {run.best_rule_name} {run.best_rule:.3f})" for run in behind[:MOST]]
     told_of = f"{len(behind)} of {len(runs)} networks cost more than a fixed rule; do not trade them: "
     return [told, f"rules     {told_of}{', '.join(some)}"]
