@@ -114,9 +114,9 @@ def check_learning(device: str) -> None:
         importlib.import_module("torch")
     except ImportError as error:
         raise ConfigError(f"training needs the extra `learn` ({error}): pip install tickwright[learn]") from None
-    from engine.learning.deep_q_learner import _device
+    from engine.learning.deep_q_learner import torch_device
 
-    _device(device)
+    torch_device(device)
 
 
 def _client(address: str) -> Any:

@@ -40,7 +40,7 @@ class DeepQLearner:
 
     def __init__(self, problems: Problem, settings: TrainSettings, seeds: Seeds) -> None:
         self.problems, self.settings, self.seeds = problems, settings, seeds
-        self._device = _device(settings.device)
+        self._device = torch_device(settings.device)
         n = len(seeds)
         own = [grid_inputs(nth(problems, i)) for i in range(n)]
         grid = np.stack([_padded(inputs, int(np.max(problems.lots))) for inputs in own])
@@ -243,7 +243,14 @@ def _padded(inputs: NDArray[np.float32], lots: int) -> NDArray[np.float32]:
     return np.pad(inputs, [(0, 0), (0, more), (0, 0), (0, 0), (0, 0)], mode="edge")
 
 
-def _device(name: str) -> torch.device:
+def torch_device(name: str) -> torch.device:
+    """The device, on which a tensor was made to see that it works.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be used.
+    """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)

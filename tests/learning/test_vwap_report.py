@@ -71,10 +71,10 @@ def test_costs_are_those_of_all_tickers_where_styles_are_those_of_some(
     kept: Kept, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.learning.vwap_exhibits.MOST", 2)
-    cost = [10.0 * i for i in range(8)]
+    cost = [float(i * i) for i in range(8)]  # 17.5 of all, 24.5 of the first and the last
     (one,) = groups(eight_tickers(kept, cost=cost, best_rule=[each + 0.1 for each in cost]))
     assert one.over == "8 tickers, styles and sweeps of 2"
-    assert (float(one.cost.mean), float(one.beaten_by.mean)) == pytest.approx((35.0, 0.1))
+    assert (float(one.cost.mean), float(one.beaten_by.mean)) == pytest.approx((17.5, 0.1))
     assert next(each for each in claims([one]) if "fixed rule" in each.claim).verdict == "holds"
 
 
